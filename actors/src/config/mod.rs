@@ -1,0 +1,1 @@
+//! Configuration files: raw serde structs become `proto::model`, all problems at once.

@@ -1,0 +1,4 @@
+//! The control plane: kameo actors on one tokio runtime.
+
+pub mod config;
+pub mod dataplane;

@@ -1,0 +1,79 @@
+//! How client and server reach each other: the carrier and the lane that a `transport` names.
+
+/// The `transport` key: a pair of carrier and lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// `tcp`: one TCP connection for each visitor.
+    Tcp,
+    /// `tcpmux`: smux on few TCP connections.
+    TcpMux,
+}
+
+impl Transport {
+    /// What the bytes travel on.
+    pub fn carrier(self) -> Carrier {
+        match self {
+            Self::Tcp | Self::TcpMux => Carrier::Tcp,
+        }
+    }
+
+    /// How one visitor crosses.
+    pub fn lane(self) -> Lane {
+        match self {
+            Self::Tcp => Lane::Direct,
+            Self::TcpMux => Lane::Mux,
+        }
+    }
+}
+
+/// What one connection between client and server is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Carrier {
+    /// A bare TCP connection.
+    Tcp,
+}
+
+/// How one visitor crosses between server and client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// On a carrier of its own.
+    Direct,
+    /// As a smux stream on a shared carrier.
+    Mux,
+}
+
+/// smux protocol version (`spec/smux.md`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum MuxVersion {
+    /// No flow control per stream.
+    V1,
+    /// Windows per stream.
+    V2,
+}
+
+/// The `mux_*` keys of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MuxParams {
+    /// Version that this end asks for; the lower one of both ends is spoken.
+    pub version: MuxVersion,
+    /// Largest payload of a frame that is sent, in bytes: 1 to 65535.
+    pub frame_size: u16,
+    /// Bytes that may be buffered for one carrier: at least `stream_buffer`.
+    pub receive_buffer: u32,
+    /// Bytes that may be buffered for one stream: at most 2147483647.
+    pub stream_buffer: u32,
+    /// Streams on a carrier before another carrier is asked for: at least 1.
+    pub concurrency: u16,
+}
+
+impl Default for MuxParams {
+    fn default() -> Self {
+        Self {
+            version: MuxVersion::V2,
+            frame_size: 32768,
+            receive_buffer: 4 << 20,
+            stream_buffer: 2 << 20,
+            concurrency: 16,
+        }
+    }
+}

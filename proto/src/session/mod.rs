@@ -1,0 +1,1 @@
+//! The session protocol (`proto/SESSION.md`).

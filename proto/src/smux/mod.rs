@@ -1,0 +1,1 @@
+//! smux v1 and v2 (`spec/smux.md`).
