@@ -12,6 +12,12 @@ use std::time::Duration;
 /// of a dead worker is told everything that still holds.
 #[derive(Debug, Clone)]
 pub enum Command {
+    /// Server: check that a public address can be listened on, and leave it closed. Said at start for each service,
+    /// since the listeners themselves open only when a session serves it.
+    ProbeListen {
+        /// Where.
+        listen: ListenAddr,
+    },
     /// Server: accept carriers on these addresses. Said once for each address.
     ListenCarriers {
         /// Where.
@@ -21,7 +27,8 @@ pub enum Command {
     },
     /// Server: open the public listeners of a service, or change what holds for its next visitors.
     OpenService(Arc<PublicService>),
-    /// Server or relay: close the public listeners of a service. Its visitors live on.
+    /// Server or relay: close the public listeners of a service. Its visitors live on. Nothing happens if they are
+    /// not open.
     CloseService {
         /// Which.
         service: ServiceId,
