@@ -28,8 +28,10 @@ counters! {
     Targets => "targets",
     /// Gauge: visitors that wait for a carrier.
     Waiting => "waiting",
-    /// Gauge: carriers without a visitor.
+    /// Gauge: a client's carriers without a visitor.
     CarriersIdle => "carriers_idle",
+    /// Gauge: a server's carriers without a visitor.
+    ServerIdle => "server_idle",
     /// Gauge: carriers that bear visitors.
     CarriersBusy => "carriers_busy",
     /// Gauge: connections that have not authenticated yet.
@@ -44,6 +46,8 @@ counters! {
     BuffersBusy => "buffers_busy",
     /// Gauge: buffers that lie in the pool.
     BuffersIdle => "buffers_idle",
+    /// Gauge: sockets of every kind.
+    Sockets => "sockets",
     /// Gauge: bytes buffered for slow visitors and targets of mux carriers.
     MuxBuffered => "mux_buffered",
     /// Connections accepted on public listeners.
@@ -78,6 +82,11 @@ counters! {
     HandedOver => "handed_over",
     /// Sockets reset by the sweep for dead peers.
     Swept => "swept",
+}
+
+impl Counter {
+    /// Gauges come first; this is the last of them.
+    pub const LAST_GAUGE: Counter = Counter::MuxBuffered;
 }
 
 /// The counters of one worker at one moment.

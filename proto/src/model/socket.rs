@@ -28,3 +28,10 @@ impl Default for SocketOptions {
         }
     }
 }
+
+impl SocketOptions {
+    /// Whether what has to be known before listen is the same, so that an open listener can stay.
+    pub fn has_same_buffers(&self, other: &Self) -> bool {
+        (self.receive_buffer, self.send_buffer, self.mss) == (other.receive_buffer, other.send_buffer, other.mss)
+    }
+}
