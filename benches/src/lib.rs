@@ -1,1 +1,27 @@
-//! Placeholder crate documentation.
+//! The load tools of Kariz' benchmark kit, as a library for the demo and the end-to-end tests: std threads and epoll,
+//! no async runtime, nothing of Kariz itself.
+//!
+//! - [`pattern`]: data that knows its position; every receiver compares what came with what belongs there.
+//! - [`request`]: the first bytes of a connection tell the target what to do on it.
+//! - [`target`]: the target (echo, sink, source, reset), one thread for any number of connections, with counters.
+//! - [`visitor`]: blocking transfers and pings over a connected `TcpStream`, checked to the last byte.
+//! - [`process`]: CPU time, memory and descriptors of a process.
+//! - [`poller`]: epoll, safely.
+//!
+//! A test through a tunnel needs three lines:
+//!
+//! ```
+//! use kariz_bench::{target::Target, visitor};
+//! let target = Target::start("127.0.0.1:0".parse()?)?;
+//! let public = target.address(); // with a tunnel between: the service's public address
+//! let stream = std::net::TcpStream::connect(public)?;
+//! visitor::upload(&stream, 42, 64 * 1024 + 1)?; // sends, half-closes, compares the target's receipt
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod pattern;
+pub mod poller;
+pub mod process;
+pub mod request;
+pub mod target;
+pub mod visitor;
