@@ -1,0 +1,25 @@
+//! How the program ends (product specification, "Commands").
+
+use std::process::ExitCode;
+
+/// What the exit code tells a supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// What was asked for is done.
+    Done = 0,
+    /// A check found something that keeps the program from working (`kariz doctor`).
+    Failed = 1,
+    /// The command line or the configuration is wrong; every problem was listed.
+    Usage = 64,
+    /// Something went wrong inside the program.
+    Internal = 70,
+    /// It could not start: an address is in use, a permission is missing.
+    #[expect(dead_code, reason = "the commands that start workers are wired next")]
+    CannotStart = 75,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}

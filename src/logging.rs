@@ -1,0 +1,204 @@
+//! Log lines: tracing to standard error through a writer of its own, so that no worker ever waits for a terminal.
+
+use anyhow::Context;
+use kariz_proto::model::{LogFormat, LogLevel, RuntimeSpec};
+use std::io::{self, IsTerminal};
+use tracing::Subscriber;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
+
+/// Most lines that wait for standard error; what comes on top is dropped and counted.
+const MAX_WAITING_LINES: usize = 16_384;
+
+/// The environment variable whose directives go before the configuration's level (`RUST_LOG=kariz=debug`).
+const OVERRIDE: &str = "RUST_LOG";
+
+/// The running log. Lines that wait are written when it is dropped.
+pub(crate) struct Logging {
+    filter: reload::Handle<EnvFilter, Registry>,
+    dropped: ErrorCounter,
+    _writer: WorkerGuard,
+}
+
+impl Logging {
+    /// Starts logging as `[runtime]` says. `RUST_LOG`, if it is set, goes before the level there.
+    ///
+    /// # Errors
+    ///
+    /// If the process logs already, or `RUST_LOG` cannot be read.
+    pub(crate) fn start(runtime: &RuntimeSpec) -> anyhow::Result<Self> {
+        let (subscriber, logging) = build(runtime.log_format, filter(runtime.log_level)?, io::stderr());
+        subscriber.try_init().context("the log cannot be started")?;
+        Ok(logging)
+    }
+
+    /// Changes the level while the program runs, as after SIGHUP. `RUST_LOG` still goes before it.
+    ///
+    /// # Errors
+    ///
+    /// If `RUST_LOG` cannot be read.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the commands that take SIGHUP are wired next")
+    )]
+    pub(crate) fn set_level(&self, level: LogLevel) -> anyhow::Result<()> {
+        self.filter
+            .reload(filter(level)?)
+            .context("the log level cannot be changed")
+    }
+
+    /// Lines that were dropped because standard error was too slow.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the commands that report gauges are wired next")
+    )]
+    pub(crate) fn dropped_lines(&self) -> usize {
+        self.dropped.dropped_lines()
+    }
+}
+
+/// A subscriber that writes to `output` from a thread of its own.
+fn build(
+    format: LogFormat,
+    filter: EnvFilter,
+    output: impl io::Write + Send + 'static,
+) -> (impl Subscriber + Send + Sync, Logging) {
+    let (filter, handle) = reload::Layer::new(filter);
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(MAX_WAITING_LINES)
+        .thread_name("log")
+        .finish(output);
+    let logging = Logging {
+        filter: handle,
+        dropped: writer.error_counter(),
+        _writer: guard,
+    };
+    (
+        tracing_subscriber::registry().with(filter).with(layer(format, writer)),
+        logging,
+    )
+}
+
+fn filter(level: LogLevel) -> anyhow::Result<EnvFilter> {
+    match std::env::var(OVERRIDE) {
+        Ok(directives) if !directives.is_empty() => {
+            EnvFilter::try_new(directives).with_context(|| format!("{OVERRIDE} is not a log filter"))
+        }
+        _ => Ok(EnvFilter::new(directive(level))),
+    }
+}
+
+fn directive(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    }
+}
+
+/// Whether standard error is a terminal whose user has nothing against colours (no-color.org).
+fn is_colourful() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn layer<S>(format: LogFormat, writer: NonBlocking) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+{
+    let layer = fmt::layer().with_writer(writer);
+    match format {
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+        LogFormat::Auto | LogFormat::Text => layer.with_ansi(is_colourful()).boxed(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex, mpsc};
+
+    /// Standard error of a test.
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Runs `body` with a log of its own and returns what was written.
+    fn logged(format: LogFormat, body: impl FnOnce(&Logging)) -> String {
+        let sink = Sink::default();
+        let (subscriber, logging) = build(format, filter(LogLevel::Info).unwrap(), sink.clone());
+        tracing::subscriber::with_default(subscriber, || body(&logging));
+        drop(logging);
+        String::from_utf8(sink.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn json_lines_have_their_fields_on_top() {
+        let text = logged(LogFormat::Json, |_| {
+            tracing::info!(service = "web", bytes = 3, "visitor refused")
+        });
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["service"], "web");
+        assert_eq!(line["bytes"], 3);
+        assert_eq!(line["message"], "visitor refused");
+        assert_eq!(line["level"], "INFO");
+    }
+
+    #[test]
+    fn level_changes_while_running() {
+        let text = logged(LogFormat::Text, |logging| {
+            tracing::debug!("one");
+            logging.set_level(LogLevel::Debug).unwrap();
+            tracing::debug!("two");
+            logging.set_level(LogLevel::Error).unwrap();
+            tracing::warn!("three");
+            tracing::error!("four");
+        });
+        let seen: Vec<_> = ["one", "two", "three", "four"]
+            .into_iter()
+            .filter(|word| text.contains(word))
+            .collect();
+        assert_eq!(seen, ["two", "four"]);
+    }
+
+    #[test]
+    fn lines_are_dropped_and_counted_when_the_reader_is_stuck() {
+        /// Writes nothing until it is let go.
+        struct Stuck(mpsc::Receiver<()>);
+        impl io::Write for Stuck {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                // An error says that everybody may go on.
+                let _ = self.0.recv();
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (release, stuck) = mpsc::channel();
+        let (subscriber, logging) = build(LogFormat::Text, filter(LogLevel::Info).unwrap(), Stuck(stuck));
+        tracing::subscriber::with_default(subscriber, || {
+            for number in 0..MAX_WAITING_LINES + 100 {
+                tracing::info!(number);
+            }
+        });
+        // One line may be in the writer's hands besides those that wait.
+        let dropped = logging.dropped_lines();
+        assert!((99..=100).contains(&dropped), "{dropped}");
+        drop(release);
+    }
+}
