@@ -4,7 +4,7 @@ use super::raw::{RawClient, RawFile, RawServer};
 use super::reader::{Field, Place, Reader};
 use super::value::PublicListen;
 use kariz_proto::model::{HostPort, ListenAddr, Spec};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Most public ports of one file, ranges counted in full.
 pub(super) const MAX_PUBLIC_PORTS: usize = 65_536;
@@ -109,12 +109,14 @@ fn binds(raw: &RawFile) -> Vec<Bind<'_>> {
 fn overlap(a: ListenAddr, b: ListenAddr) -> bool {
     let last = |listen: ListenAddr| usize::from(listen.ports.first()) + listen.ports.count() - 1;
     let ports = usize::from(a.ports.first()) <= last(b) && usize::from(b.ports.first()) <= last(a);
-    let hosts = match (a.ip, b.ip) {
-        (None, _) | (_, None) => true,
-        (Some(IpAddr::V4(a)), Some(IpAddr::V4(b))) => a == b || a.is_unspecified() || b.is_unspecified(),
-        (Some(IpAddr::V6(a)), Some(IpAddr::V6(b))) => a == b || a.is_unspecified() || b.is_unspecified(),
-        (Some(_), Some(_)) => false,
-    };
+    // The unspecified IPv6 address takes IPv4 visitors too.
+    let every = |ip: Option<IpAddr>| ip.is_none_or(|ip| ip == IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+    let hosts = every(a.ip)
+        || every(b.ip)
+        || a.ip == b.ip
+        || a.ip
+            .zip(b.ip)
+            .is_some_and(|(a, b)| a.is_ipv4() && b.is_ipv4() && (a.is_unspecified() || b.is_unspecified()));
     ports && hosts
 }
 

@@ -36,7 +36,15 @@ pub fn fuzz_config(data: &[u8]) {
                 problems.list.is_sorted_by_key(|problem| problem.line),
                 "not in the order of lines"
             );
-            assert!(!problems.to_string().contains('\0'), "a control character is shown");
+            let shown = problems.to_string();
+            assert!(
+                !shown.chars().any(|c| c.is_control() && c != '\n'),
+                "a control character is shown"
+            );
+            assert_eq!(
+                shown.lines().count(),
+                problems.list.len() + usize::from(problems.left_out > 0)
+            );
         }
     }
     if let Ok(loaded) = &lenient {

@@ -47,7 +47,7 @@ pub(super) struct Reader<'a> {
     problems: Vec<Problem>,
     left_out: usize,
     failed: bool,
-    syntax_error_lines: Vec<usize>,
+    syntax_error_lines: HashSet<usize>,
     /// Keys whose value was refused.
     refused: HashSet<String>,
     inline_secret: Option<Place>,
@@ -62,7 +62,7 @@ impl<'a> Reader<'a> {
             problems: Vec::new(),
             left_out: 0,
             failed: false,
-            syntax_error_lines: Vec::new(),
+            syntax_error_lines: HashSet::new(),
             refused: HashSet::new(),
             inline_secret: None,
         }

@@ -13,10 +13,9 @@ impl Reader<'_> {
         let line = self.lines.line_of(span.start);
         self.failed = true;
         // The parser often has more to say about a line that it has given up on already.
-        if self.syntax_error_lines.last() == Some(&line) {
+        if !self.syntax_error_lines.insert(line) {
             return;
         }
-        self.syntax_error_lines.push(line);
         let (key, message) = match error.message() {
             "duplicate key" => (
                 super::Place::root().child(text.get(span).unwrap_or_default(), line).key,

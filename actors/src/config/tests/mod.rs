@@ -1,8 +1,10 @@
 //! Tests of the whole way from text to specification.
 
 mod examples;
+mod fuzzing;
 mod keys;
 mod problems;
+mod values;
 
 use super::value::Sources;
 use super::{Loaded, Options, Problems, parse_with};

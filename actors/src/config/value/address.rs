@@ -124,7 +124,8 @@ fn listen(text: &str) -> Option<ListenAddr> {
     let ip = match host {
         "" => None,
         "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        host => Some(bracketed_ip(host)?),
+        // An IPv4 address in IPv6 clothes is bound as what it is.
+        host => Some(bracketed_ip(host)?.to_canonical()),
     };
     Some(ListenAddr {
         ip,
