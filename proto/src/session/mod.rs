@@ -12,6 +12,7 @@
 //! | [`TicketIssuer`], [`ResumptionTicket`] | resumption without a full handshake |
 
 mod backoff;
+mod base;
 pub mod carrier;
 mod client;
 mod close;
@@ -19,7 +20,12 @@ mod config;
 mod error;
 mod event;
 mod features;
+mod link;
+mod liveness;
+mod message;
+mod noise;
 mod ownership;
+mod proof;
 mod random;
 mod server;
 mod service;
@@ -53,3 +59,6 @@ pub use voucher::VoucherTable;
 mod wire {
     include!(concat!(env!("OUT_DIR"), "/kariz.session.v1.rs"));
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,9 +54,6 @@ pub enum Violation {
     /// One Auth or Register names a service twice.
     #[error("duplicate service")]
     DuplicateService,
-    /// An answer has another number of results than the question had services.
-    #[error("wrong number of results")]
-    ResultCount,
     /// The server accepted services and proved none of them: an impostor.
     #[error("server proved no service")]
     ServerProof,
@@ -111,7 +108,6 @@ impl Violation {
             Self::NoServices => "no_services",
             Self::TooManyServices => "too_many_services",
             Self::DuplicateService => "duplicate_service",
-            Self::ResultCount => "result_count",
             Self::ServerProof => "server_proof",
             Self::UnprovenService => "unproven_service",
             Self::TooManyVouchers => "too_many_vouchers",

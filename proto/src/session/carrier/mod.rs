@@ -13,6 +13,10 @@ pub use hello::CarrierHello;
 pub use open::{MAX_PRIORITY, Open};
 pub use ready::{OpenError, Ready};
 
+pub(super) use first::{PREFIX_BYTES, PREFIX_CONTROL, PREFIX_RESUME};
+pub(super) use frame::{voucher_bytes, voucher_from};
+pub(super) use open::parse_service;
+
 #[cfg(test)]
 mod tests;
 

@@ -82,12 +82,9 @@ impl Open {
         if open.required != 0 {
             return Err(CarrierError::RequiredFeatures(open.required));
         }
-        if open.service.is_empty() || open.service.len() > MAX_SERVICE_NAME_BYTES {
-            return Err(CarrierError::Field("service"));
-        }
         let port = u16::try_from(open.visitor_port).map_err(|_| CarrierError::Field("visitor_port"))?;
         Ok(Self {
-            service: open.service.as_str().into(),
+            service: parse_service(&open.service).ok_or(CarrierError::Field("service"))?,
             port_offset: u16::try_from(open.port_offset).map_err(|_| CarrierError::Field("port_offset"))?,
             stream_id: open.stream_id,
             priority: u8::try_from(open.priority)
@@ -97,6 +94,12 @@ impl Open {
             visitor: SocketAddr::new(ip_from(&open.visitor_ip)?, port),
         })
     }
+}
+
+/// The name of a service as a peer says it: within its bound, and fit for a log line.
+pub(in crate::session) fn parse_service(name: &str) -> Option<ServiceName> {
+    let fits = (1..=MAX_SERVICE_NAME_BYTES).contains(&name.len()) && !name.contains(char::is_control);
+    fits.then(|| name.into())
 }
 
 fn ip_from(octets: &[u8]) -> Result<IpAddr, CarrierError> {

@@ -149,6 +149,13 @@ fn values_outside_their_bounds_are_refused_by_name() {
             },
         ),
         (
+            "service",
+            wire::Open {
+                service: "a\nb".into(),
+                ..good.clone()
+            },
+        ),
+        (
             "port_offset",
             wire::Open {
                 port_offset: 65536,

@@ -1,0 +1,9 @@
+//! Both machines against each other, and against those who mean them harm.
+
+mod hostile;
+mod inside;
+mod pair;
+mod resumption;
+mod services;
+mod shutdown;
+mod violations;
