@@ -223,6 +223,6 @@ fn close_message(reason: CloseReason, deadline: Duration, text: &str) -> Message
 
 /// At most [`MAX_TEXT_BYTES`] of a text, whole characters, nothing that could forge a log line.
 pub(super) fn clean(text: &str) -> String {
-    let text = &text[..text.floor_char_boundary(MAX_TEXT_BYTES)];
-    text.replace(char::is_control, " ")
+    let whole = (0..=MAX_TEXT_BYTES.min(text.len())).rfind(|end| text.is_char_boundary(*end));
+    text[..whole.unwrap_or(0)].replace(char::is_control, " ")
 }

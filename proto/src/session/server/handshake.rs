@@ -58,7 +58,7 @@ impl ServerSession {
     fn read_prefix(&mut self, may_resume: bool) -> Result<bool, Violation> {
         let pending = self.base.link.pending();
         let begins = |prefix: [u8; PREFIX_BYTES]| pending.iter().zip(prefix).all(|(byte, wanted)| *byte == wanted);
-        if !begins(PREFIX_CONTROL) && !(may_resume && begins(PREFIX_RESUME)) {
+        if !(begins(PREFIX_CONTROL) || may_resume && begins(PREFIX_RESUME)) {
             return Err(Violation::BadPrefix);
         }
         if pending.len() < PREFIX_BYTES {
@@ -217,8 +217,11 @@ fn read_hello(handshake: &mut HandshakeState, frame: &[u8]) -> Result<wire::Hell
     wire::Hello::decode(&payload[..length]).map_err(|_| Violation::Malformed)
 }
 
+/// A block's content, and what follows it.
+type Block<'a> = (&'a [u8], &'a [u8]);
+
 /// The block at the beginning of `bytes` and what follows it; `None` if it is incomplete.
-fn peek_block(bytes: &[u8], longest: usize, too_long: Violation) -> Result<Option<(&[u8], &[u8])>, Violation> {
+fn peek_block(bytes: &[u8], longest: usize, too_long: Violation) -> Result<Option<Block<'_>>, Violation> {
     let Some((length, rest)) = bytes.split_first_chunk::<FRAME_HEADER_BYTES>() else {
         return Ok(None);
     };
