@@ -13,7 +13,7 @@ pub(super) const MAX_PUBLIC_PORTS: usize = 65_536;
 pub(super) fn across_sections(raw: &RawFile, spec: &Spec, reader: &mut Reader<'_>) {
     bind_conflicts(raw, reader);
     if let (Some(server), Some(client)) = (&raw.server, &raw.client) {
-        both_ends(&server.value, &client.value, spec, reader);
+        both_ends(server, client, spec, reader);
     }
 }
 
@@ -122,7 +122,11 @@ fn overlap(a: ListenAddr, b: ListenAddr) -> bool {
 
 /// Compares a server and a client in one file. They need not be meant for each other, so that most of it is worth
 /// a warning only.
-fn both_ends(raw_server: &RawServer, raw_client: &RawClient, spec: &Spec, reader: &mut Reader<'_>) {
+fn both_ends(server: &Field<RawServer>, client: &Field<RawClient>, spec: &Spec, reader: &mut Reader<'_>) {
+    if reader.is_refused(&server.place, "services") || reader.is_refused(&client.place, "services") {
+        return;
+    }
+    let (raw_server, raw_client) = (&server.value, &client.value);
     if let (Some(server), Some(client)) = (&raw_server.transport, &raw_client.transport)
         && server.value != client.value
     {

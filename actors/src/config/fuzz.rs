@@ -1,7 +1,7 @@
 //! The fuzz body of the configuration.
 
 use super::value::Sources;
-use super::{Options, parse_with};
+use super::{Options, Problem, Severity, parse_with};
 use kariz_proto::model::Spec;
 
 /// Reads arbitrary bytes as a configuration, strictly and leniently. Touches neither the environment nor files.
@@ -26,12 +26,8 @@ pub fn fuzz_config(data: &[u8]) {
             );
         }
         Err(problems) => {
-            let errors = problems
-                .list
-                .iter()
-                .filter(|problem| problem.severity == super::Severity::Error)
-                .count();
-            assert!(errors + problems.left_out > 0, "refused without an error");
+            let is_error = |problem: &Problem| problem.severity == Severity::Error;
+            assert!(problems.list.iter().any(is_error), "refused without an error");
             assert!(
                 problems.list.is_sorted_by_key(|problem| problem.line),
                 "not in the order of lines"

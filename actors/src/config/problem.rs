@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Most problems that are kept; what goes beyond is only counted.
+/// Most errors that are kept, and most warnings; what goes beyond is only counted.
 pub const MAX_PROBLEMS: usize = 1000;
 
 /// One thing in a configuration that is wrong or deserves attention.
@@ -60,7 +60,7 @@ impl fmt::Display for Severity {
 /// Everything that is wrong with a configuration; at least one entry is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems {
-    /// In the order of lines: at most [`MAX_PROBLEMS`].
+    /// In the order of lines: at most [`MAX_PROBLEMS`] errors, and as many warnings.
     pub list: Vec<Problem>,
     /// How many more there were.
     pub left_out: usize,

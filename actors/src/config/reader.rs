@@ -44,7 +44,8 @@ pub(super) struct Reader<'a> {
     /// Where secrets come from.
     pub(super) sources: &'a Sources<'a>,
     lines: place::Lines,
-    problems: Vec<Problem>,
+    errors: Vec<Problem>,
+    warnings: Vec<Problem>,
     left_out: usize,
     failed: bool,
     syntax_error_lines: HashSet<usize>,
@@ -59,7 +60,8 @@ impl<'a> Reader<'a> {
             options,
             sources,
             lines: place::Lines::of(text),
-            problems: Vec::new(),
+            errors: Vec::new(),
+            warnings: Vec::new(),
             left_out: 0,
             failed: false,
             syntax_error_lines: HashSet::new(),
@@ -83,7 +85,11 @@ impl<'a> Reader<'a> {
             DeValue::Table(table) => Some(self.table(table, place)),
             // The value is not shown: a section put in the wrong place may be a secret.
             other => {
-                self.error(place, None, format!("a {}, expected a section", other.type_str()));
+                self.error(
+                    place,
+                    None,
+                    format!("expected a section, not a value of type {}", other.type_str()),
+                );
                 None
             }
         }
@@ -205,8 +211,12 @@ impl<'a> Reader<'a> {
     }
 
     fn push(&mut self, problem: Problem) {
-        if self.problems.len() < MAX_PROBLEMS {
-            self.problems.push(problem);
+        let list = match problem.severity {
+            Severity::Error => &mut self.errors,
+            Severity::Warning => &mut self.warnings,
+        };
+        if list.len() < MAX_PROBLEMS {
+            list.push(problem);
         } else {
             self.left_out += 1;
         }
@@ -214,14 +224,16 @@ impl<'a> Reader<'a> {
 
     /// The warnings if there was no error, else everything.
     pub(super) fn finish(mut self) -> Result<Vec<Problem>, Problems> {
-        self.problems.sort_by_key(|problem| problem.line);
+        let mut problems = self.errors;
+        problems.append(&mut self.warnings);
+        problems.sort_by_key(|problem| problem.line);
         if self.failed {
             Err(Problems {
-                list: self.problems,
+                list: problems,
                 left_out: self.left_out,
             })
         } else {
-            Ok(self.problems)
+            Ok(problems)
         }
     }
 }

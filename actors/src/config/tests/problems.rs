@@ -307,7 +307,33 @@ fn problems_have_a_bound() {
         text.push_str(&format!("x{number} = 1\n"));
     }
     let problems = read(&text).unwrap_err();
-    assert_eq!(problems.list.len(), MAX_PROBLEMS);
-    // Besides the unknown keys: bind_addr, transport, and no services.
-    assert_eq!(problems.left_out, 503);
+    let errors = problems
+        .list
+        .iter()
+        .filter(|problem| problem.severity == Severity::Error)
+        .count();
+    assert_eq!(errors, MAX_PROBLEMS);
+    // Besides the unknown keys: bind_addr and transport.
+    assert_eq!(problems.left_out, 502);
+}
+
+#[test]
+fn errors_are_not_crowded_out_by_warnings() {
+    let mut text = String::from("[relay]\nservices.a.bind_addr = \":1\"\n");
+    text.push_str(&CLIENT.replace("0123456789abcdef", "short"));
+    for number in 0..600 {
+        text.push_str(&format!(
+            "[client.services.s{number}]\nlocal_addr = \":1\"\ntoken = \"short\"\nmux_version = 1\n"
+        ));
+    }
+    let text = text.replace("tcpmux", "tcp");
+    let problems = read(&text).unwrap_err();
+    let errors: Vec<_> = problems
+        .list
+        .iter()
+        .filter(|problem| problem.severity == Severity::Error)
+        .collect();
+    assert_eq!(errors.len(), 1);
+    assert_eq!(errors[0].key, "relay.services.a.remote_addr");
+    assert_eq!((problems.list.len(), problems.left_out), (MAX_PROBLEMS + 1, 201));
 }

@@ -48,7 +48,10 @@ pub(in super::super) struct Services<T>(pub(in super::super) Vec<(ServiceName, F
 impl<T: FromToml> FromToml for Services<T> {
     fn from_toml(value: &Spanned<DeValue<'_>>, place: &Place, reader: &mut Reader<'_>) -> Option<Self> {
         let DeValue::Table(table) = value.get_ref() else {
-            let expected = format!("a {}, expected sections by name", value.get_ref().type_str());
+            let expected = format!(
+                "expected sections by name, not a value of type {}",
+                value.get_ref().type_str()
+            );
             reader.error(place, None, expected);
             return None;
         };
