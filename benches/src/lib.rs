@@ -5,6 +5,9 @@
 //! - [`request`]: the first bytes of a connection tell the target what to do on it.
 //! - [`target`]: the target (echo, sink, source, reset), one thread for any number of connections, with counters.
 //! - [`visitor`]: blocking transfers and pings over a connected `TcpStream`, checked to the last byte.
+//! - [`load`]: bulk streams and short visits for measurements, from one thread each.
+//! - [`stats`]: medians, paired ratios, quantiles.
+//! - [`contender`]: the bare relays that are the limits.
 //! - [`process`]: CPU time, memory and descriptors of a process.
 //! - [`poller`]: epoll, safely.
 //!
@@ -19,9 +22,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod contender;
+pub mod load;
 pub mod pattern;
 pub mod poller;
 pub mod process;
 pub mod request;
+pub mod stats;
 pub mod target;
 pub mod visitor;

@@ -1,0 +1,54 @@
+//! Processes that a measurement starts, and ends with itself.
+
+use anyhow::{Context, Result};
+use kariz_bench::process;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// A started process; dropping it kills it. Everything that it prints goes to a file.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts it in the network namespace of the calling thread; `name` is for the log file in `folder`.
+    pub(crate) fn start(mut command: Command, folder: &Path, name: &str) -> Result<Self> {
+        let log = folder.join(format!("{name}.log"));
+        let file = std::fs::File::create(&log).with_context(|| format!("creating {}", log.display()))?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        let child = command
+            .spawn()
+            .with_context(|| format!("starting {:?}", command.get_program()))?;
+        Ok(Self { child, log })
+    }
+
+    pub(crate) fn cpu_time(&self) -> Result<Duration> {
+        process::cpu_time(self.child.id()).with_context(|| self.obituary())
+    }
+
+    /// What it printed last, for an error message.
+    pub(crate) fn obituary(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let tail = lines[lines.len().saturating_sub(20)..].join("\n");
+        format!("{} said last:\n{tail}", self.log.display())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself; either way it is collected.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A process of this very program.
+pub(crate) fn own(arguments: &[&str]) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("finding this program")?);
+    command.args(arguments);
+    Ok(command)
+}

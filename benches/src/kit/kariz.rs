@@ -1,0 +1,167 @@
+//! Building `kariz` as it is shipped, and running it with configuration files made for a measurement.
+
+use super::children::Process;
+use anyhow::{Context, Result, bail};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The program under test and how it is set up.
+#[derive(Debug, Clone)]
+pub(crate) struct Kariz {
+    program: PathBuf,
+    workers: usize,
+    io: String,
+    folder: PathBuf,
+}
+
+/// How visitors cross the tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Lane {
+    /// `transport = "tcp"`.
+    Direct,
+    /// `transport = "tcpmux"`.
+    Mux,
+}
+
+/// Options of every command that runs Kariz.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct KarizOptions {
+    /// The program to measure; without it the kit builds one with the profile `dist`.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) kariz: Option<PathBuf>,
+    /// `[runtime] workers` of every Kariz process; the contenders have one thread each.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) workers: usize,
+    /// `[runtime] io` of every Kariz process.
+    #[arg(long, default_value = "auto")]
+    pub(crate) io: String,
+}
+
+impl Kariz {
+    /// Finds or builds the program; files go to `folder`.
+    pub(crate) fn prepare(options: &KarizOptions, folder: &Path) -> Result<Self> {
+        let program = match &options.kariz {
+            Some(path) => path
+                .canonicalize()
+                .with_context(|| format!("no program at {}", path.display()))?,
+            None => build()?,
+        };
+        Ok(Self {
+            program,
+            workers: options.workers,
+            io: options.io.clone(),
+            folder: folder.to_owned(),
+        })
+    }
+
+    pub(crate) fn version(&self) -> String {
+        let output = Command::new(&self.program).arg("--version").output();
+        output.map_or_else(
+            |error| error.to_string(),
+            |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+        )
+    }
+
+    /// The public end: takes visitors at `public`, carriers at `carriers`.
+    pub(crate) fn server(&self, lane: Lane, public: SocketAddr, carriers: SocketAddr) -> Result<Process> {
+        let text = format!(
+            "[server]\nbind_addr = \"{carriers}\"\ntransport = \"{}\"\ndefault_token = \"{TOKEN}\"\nlog_level = \"warn\"\n\n\
+             [server.services.bench]\nbind_addr = \"{public}\"\n",
+            lane.transport(),
+        );
+        self.start("server", &format!("server-{}", lane.transport()), &text)
+    }
+
+    /// The inner end: dials carriers at `carriers` and the target.
+    pub(crate) fn client(&self, lane: Lane, carriers: SocketAddr, target: SocketAddr) -> Result<Process> {
+        let text = format!(
+            "[client]\nremote_addr = \"{carriers}\"\ntransport = \"{}\"\ndefault_token = \"{TOKEN}\"\nlog_level = \"warn\"\n\
+             default_retry_interval = 1\n\n\
+             [client.services.bench]\nlocal_addr = \"{target}\"\n",
+            lane.transport(),
+        );
+        self.start("client", &format!("client-{}", lane.transport()), &text)
+    }
+
+    /// One hop.
+    pub(crate) fn relay(&self, public: SocketAddr, target: SocketAddr) -> Result<Process> {
+        let text = format!("[relay.services.bench]\nbind_addr = \"{public}\"\nremote_addr = \"{target}\"\n");
+        self.start("relay", "relay", &text)
+    }
+
+    fn start(&self, role: &str, name: &str, text: &str) -> Result<Process> {
+        let file = self.folder.join(format!("{name}.toml"));
+        // Two pinned processes with one worker each would share the first core.
+        let runtime = format!(
+            "\n[runtime]\nworkers = {}\npin = {}\nio = \"{}\"\n",
+            self.workers,
+            self.workers > 1,
+            self.io
+        );
+        std::fs::write(&file, format!("{text}{runtime}")).with_context(|| format!("writing {}", file.display()))?;
+        let mut command = Command::new(&self.program);
+        command.arg(role).arg("-c").arg(&file);
+        Process::start(command, &self.folder, name)
+    }
+}
+
+/// Both ends run on this machine for the length of a measurement: the token protects nothing.
+const TOKEN: &str = "benchmark";
+
+impl Lane {
+    fn transport(self) -> &'static str {
+        match self {
+            Self::Direct => "tcp",
+            Self::Mux => "tcpmux",
+        }
+    }
+}
+
+/// Builds `kariz` with fat LTO, as it is shipped, and returns where cargo put it.
+fn build() -> Result<PathBuf> {
+    eprintln!("building kariz with the profile dist");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .args([
+            "build",
+            "--profile",
+            "dist",
+            "-p",
+            "kariz",
+            "--message-format",
+            "json-render-diagnostics",
+        ])
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .context("starting cargo (or give --kariz PATH)")?;
+    if !output.status.success() {
+        bail!("kariz does not build: {}", output.status);
+    }
+    executable(&String::from_utf8_lossy(&output.stdout)).context("cargo names no executable of kariz")
+}
+
+/// The executable of the binary `kariz` in cargo's messages, one JSON object per line.
+fn executable(messages: &str) -> Option<PathBuf> {
+    let built = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut kariz = built.filter(|message| message["target"]["name"] == "kariz");
+    kariz.find_map(|message| message["executable"].as_str().map(PathBuf::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_executable_is_found_among_cargos_messages() {
+        let messages = "not json\n\
+            {\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"bytes\"},\"executable\":null}\n\
+            {\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"kariz\"},\"executable\":\"/somewhere/dist/kariz\"}\n";
+        assert_eq!(executable(messages), Some(PathBuf::from("/somewhere/dist/kariz")));
+        assert_eq!(executable("{}"), None);
+    }
+}

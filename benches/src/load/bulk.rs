@@ -1,0 +1,209 @@
+//! Bulk streams in one direction, for as long as the caller likes.
+
+use crate::pattern::{CHUNK, Check, Pattern};
+use crate::poller::{Interest, Poller};
+use crate::request::{ENDLESS, RECEIPT_LEN, Receipt, Request, Work};
+use crate::target::{Counters, Target};
+use crate::visitor::{self, TrafficError};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How often the thread looks whether it is to stop, while nothing moves.
+const STOP_CHECK: Duration = Duration::from_millis(20);
+
+/// How long the receipts of all streams may take after the end.
+const RECEIPTS_LIMIT: Duration = Duration::from_secs(30);
+
+/// Which way the bytes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// From the visitor to the target.
+    Up,
+    /// From the target to the visitor.
+    Down,
+}
+
+/// Running streams. What arrives is compared with the pattern in samples ([`Check::Sampled`]).
+#[derive(Debug)]
+pub struct Bulk {
+    direction: Direction,
+    received: Arc<AtomicU64>,
+    target: Arc<Counters>,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Result<(), TrafficError>>,
+}
+
+impl Bulk {
+    /// Opens `streams` connections to `address`, behind which is `target`, and starts to move bytes.
+    ///
+    /// # Errors
+    /// A connection or the thread could not be had.
+    pub fn start(address: SocketAddr, target: &Target, streams: usize, direction: Direction) -> io::Result<Self> {
+        let poller = Poller::new()?;
+        let mut open = Vec::with_capacity(streams);
+        for index in 0..streams {
+            let stream = TcpStream::connect(address)?;
+            let seed = index as u64;
+            let (work, interest) = match direction {
+                Direction::Up => (Work::Sink, Interest::Write),
+                Direction::Down => (Work::Source, Interest::Read),
+            };
+            visitor::ask(
+                &stream,
+                Request {
+                    work,
+                    check: Check::Sampled,
+                    seed,
+                    length: ENDLESS,
+                },
+            )
+            .map_err(io::Error::other)?;
+            stream.set_nonblocking(true)?;
+            poller.add(&stream, index as u64, interest)?;
+            open.push(Stream {
+                socket: stream,
+                pattern: Pattern::new(seed),
+                position: 0,
+            });
+        }
+        let received = Arc::new(AtomicU64::new(0));
+        let stop = Arc::new(AtomicBool::new(false));
+        let load = Load {
+            poller,
+            streams: open,
+            received: received.clone(),
+            stop: stop.clone(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("bench-bulk".into())
+            .spawn(move || match direction {
+                Direction::Up => load.up(),
+                Direction::Down => load.down(),
+            })?;
+        Ok(Self {
+            direction,
+            received,
+            target: target.counters().clone(),
+            stop,
+            thread,
+        })
+    }
+
+    /// Bytes that have arrived at their receiver: with [`Direction::Up`] those of the whole target.
+    pub fn received(&self) -> u64 {
+        match self.direction {
+            Direction::Up => self.target.received.load(Ordering::Relaxed),
+            Direction::Down => self.received.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Ends the streams. Up: half-closes each and compares the receipts with what was sent. Down: resets them.
+    ///
+    /// # Errors
+    /// Something was lost or wrong while they ran.
+    pub fn stop(self) -> Result<(), TrafficError> {
+        self.stop.store(true, Ordering::Relaxed);
+        match self.thread.join() {
+            Ok(outcome) => outcome,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+struct Load {
+    poller: Poller,
+    streams: Vec<Stream>,
+    received: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+}
+
+struct Stream {
+    socket: TcpStream,
+    pattern: Pattern,
+    position: u64,
+}
+
+impl Load {
+    fn up(mut self) -> Result<(), TrafficError> {
+        let mut ready = Vec::new();
+        while !self.stop.load(Ordering::Relaxed) {
+            self.poller.wait(Some(STOP_CHECK), &mut ready).map_err(failed(0))?;
+            for event in &ready {
+                let stream = &mut self.streams[event.token as usize];
+                match (&stream.socket).write(stream.pattern.slice(stream.position, CHUNK)) {
+                    Ok(count) => stream.position += count as u64,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(failed(stream.position)(error)),
+                }
+            }
+        }
+        for stream in &self.streams {
+            stream
+                .socket
+                .shutdown(Shutdown::Write)
+                .map_err(failed(stream.position))?;
+        }
+        let deadline = Instant::now() + RECEIPTS_LIMIT;
+        for stream in &self.streams {
+            let left = deadline
+                .saturating_duration_since(Instant::now())
+                .max(Duration::from_millis(1));
+            let mut bytes = [0; RECEIPT_LEN];
+            stream
+                .socket
+                .set_nonblocking(false)
+                .and_then(|()| stream.socket.set_read_timeout(Some(left)))
+                .and_then(|()| (&stream.socket).read_exact(&mut bytes))
+                .map_err(failed(stream.position))?;
+            let receipt = Receipt::parse(&bytes);
+            if let Some(position) = receipt.mismatch {
+                return Err(TrafficError::TargetMismatch(position));
+            }
+            if receipt.received != stream.position {
+                return Err(TrafficError::Short {
+                    received: receipt.received,
+                    expected: stream.position,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn down(mut self) -> Result<(), TrafficError> {
+        let mut ready = Vec::new();
+        let mut buffer = vec![0; CHUNK];
+        while !self.stop.load(Ordering::Relaxed) {
+            self.poller.wait(Some(STOP_CHECK), &mut ready).map_err(failed(0))?;
+            for event in &ready {
+                let stream = &mut self.streams[event.token as usize];
+                match (&stream.socket).read(&mut buffer) {
+                    Ok(0) => {
+                        return Err(TrafficError::Short {
+                            received: stream.position,
+                            expected: ENDLESS,
+                        });
+                    }
+                    Ok(count) => {
+                        stream
+                            .pattern
+                            .verify(stream.position, &buffer[..count], Check::Sampled)?;
+                        stream.position += count as u64;
+                        self.received.fetch_add(count as u64, Ordering::Relaxed);
+                    }
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(failed(stream.position)(error)),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn failed(received: u64) -> impl Fn(io::Error) -> TrafficError {
+    move |error| TrafficError::Io { received, error }
+}

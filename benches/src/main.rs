@@ -1,0 +1,56 @@
+//! `kariz-bench`: the measurements of Kariz, side by side with the least that could do the same work.
+
+mod kit;
+
+use clap::{Parser, Subcommand};
+use kariz_bench::contender::{framing, splice};
+use std::net::SocketAddr;
+
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Speed: both lanes and the relay beside the bare relays that are their limits.
+    Tunnel(kit::tunnel::Options),
+    /// One of the bare relays, as a process of its own (the other commands start it).
+    #[command(hide = true)]
+    Contend {
+        /// What to be.
+        kind: Contender,
+        /// Address to listen at.
+        from: SocketAddr,
+        /// Address to dial.
+        to: SocketAddr,
+    },
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Contender {
+    Splice,
+    FrameEntry,
+    FrameExit,
+}
+
+fn main() -> anyhow::Result<()> {
+    kariz_bench::process::raise_descriptor_limit();
+    match Arguments::parse().command {
+        Command::Tunnel(options) => kit::tunnel::run(&options),
+        Command::Contend { kind, from, to } => contend(kind, from, to),
+    }
+}
+
+fn contend(kind: Contender, from: SocketAddr, to: SocketAddr) -> anyhow::Result<()> {
+    // A contender never outlives the kit, even if that is killed.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    match kind {
+        Contender::Splice => splice::run(from, to),
+        Contender::FrameEntry => framing::run(framing::End::Entry, from, to),
+        Contender::FrameExit => framing::run(framing::End::Exit, from, to),
+    }?;
+    Ok(())
+}
