@@ -157,7 +157,7 @@ impl Link {
 }
 
 /// The first message in a stream of length-delimited ones, and how many bytes it takes; `None` if it is incomplete.
-fn split_message(plain: &[u8]) -> Result<Option<(&[u8], usize)>, Violation> {
+pub(super) fn split_message(plain: &[u8]) -> Result<Option<(&[u8], usize)>, Violation> {
     let mut length = 0;
     for (index, byte) in plain.iter().enumerate() {
         if index == MAX_LENGTH_BYTES {

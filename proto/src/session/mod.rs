@@ -20,6 +20,8 @@ mod config;
 mod error;
 mod event;
 mod features;
+#[doc(hidden)]
+pub mod fuzz;
 mod link;
 mod liveness;
 mod message;

@@ -1,5 +1,6 @@
 //! The client's end of a control carrier.
 
+mod assume;
 mod handshake;
 mod live;
 mod offered;

@@ -1,5 +1,6 @@
 //! The server's end of a control carrier.
 
+mod assume;
 mod handshake;
 mod held;
 mod live;

@@ -1,9 +1,11 @@
 //! Both machines against each other, and against those who mean them harm.
 
+mod fuzzing;
 mod hostile;
 mod inside;
 mod pair;
 mod resumption;
 mod services;
 mod shutdown;
+mod sim;
 mod violations;

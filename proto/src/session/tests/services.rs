@@ -7,11 +7,11 @@ use crate::session::*;
 use std::time::{Duration, Instant};
 
 fn registered(pair: &Pair) -> Vec<ServiceStatus> {
-    let events = pair.client_events.iter().filter_map(|event| match event {
+    let mut events = pair.client_events.iter().filter_map(|event| match event {
         ClientEvent::Registered { services } => Some(services.clone()),
         _ => None,
     });
-    events.last().unwrap_or_default()
+    events.next_back().unwrap_or_default()
 }
 
 fn status(name: &str, outcome: ServiceOutcome) -> ServiceStatus {
