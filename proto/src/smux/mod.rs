@@ -39,6 +39,9 @@ mod send;
 mod stream;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::{Config, Role};
 pub use error::{Dead, OpenError, QueueError, Violation};
 pub use frame::{HEADER_BYTES, MAX_PAYLOAD_BYTES};

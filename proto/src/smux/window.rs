@@ -244,7 +244,12 @@ impl Pool {
     }
 
     #[cfg(test)]
-    pub(super) fn is_overcommitted(&self) -> bool {
-        self.used > self.capacity
+    pub(super) fn max_window(&self) -> u32 {
+        self.stream_buffer
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_round_trip(&mut self, round_trip: Duration, measured_at: Duration) {
+        self.round_trip = Some((round_trip, measured_at));
     }
 }
