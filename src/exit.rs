@@ -14,7 +14,6 @@ pub(crate) enum Exit {
     /// Something went wrong inside the program.
     Internal = 70,
     /// It could not start: an address is in use, a permission is missing.
-    #[expect(dead_code, reason = "the commands that start workers are wired next")]
     CannotStart = 75,
 }
 

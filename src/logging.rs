@@ -39,10 +39,6 @@ impl Logging {
     /// # Errors
     ///
     /// If `RUST_LOG` cannot be read.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the commands that take SIGHUP are wired next")
-    )]
     pub(crate) fn set_level(&self, level: LogLevel) -> anyhow::Result<()> {
         self.filter
             .reload(filter(level)?)
@@ -50,10 +46,6 @@ impl Logging {
     }
 
     /// Lines that were dropped because standard error was too slow.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the commands that report gauges are wired next")
-    )]
     pub(crate) fn dropped_lines(&self) -> usize {
         self.dropped.dropped_lines()
     }

@@ -10,11 +10,17 @@
 //! | `command` | one file per command |
 //! | `exit` | exit codes |
 //! | `logging` | where log lines go |
+//! | `plane` | joins the two planes |
+//! | `signals` | what a supervisor asks for |
+//! | `stack` | both planes of one specification, running |
 
 mod cli;
 mod command;
 mod exit;
 mod logging;
+mod plane;
+mod signals;
+mod stack;
 
 use clap::Parser;
 use clap::error::ErrorKind;

@@ -3,6 +3,8 @@
 use crate::cli::ConfigArgs;
 use crate::exit::Exit;
 use crate::logging::Logging;
+use crate::signals::{Asked, Signals};
+use crate::stack::Stack;
 use kariz_actors::config;
 use kariz_proto::model::Spec;
 
@@ -57,7 +59,78 @@ pub(crate) fn run(args: &ConfigArgs, sections: Sections) -> Exit {
     for warning in &loaded.warnings {
         tracing::warn!(line = warning.line, key = warning.key, "{}", warning.expected);
     }
-    drop(logging);
-    eprintln!("error: this build has no workers to run {} with", args.file.display());
-    Exit::Internal
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: no runtime for the control plane: {error}");
+            return Exit::CannotStart;
+        }
+    };
+    let exit = runtime.block_on(serve(args, sections, loaded.spec, &logging));
+    // A name that is being resolved must not hold the exit up.
+    runtime.shutdown_background();
+    exit
+}
+
+async fn serve(args: &ConfigArgs, sections: Sections, spec: Spec, logging: &Logging) -> Exit {
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => {
+            eprintln!("error: no signals: {error}");
+            return Exit::CannotStart;
+        }
+    };
+    let drain_timeout = spec.runtime.drain_timeout;
+    let stack = match Stack::start(spec).await {
+        Ok(stack) => stack,
+        Err(error) => {
+            tracing::error!(%error, "cannot start");
+            eprintln!("error: {error}");
+            return error.exit();
+        }
+    };
+    loop {
+        let asked = tokio::select! {
+            asked = signals.next() => asked,
+            () = stack.control.failed() => {
+                tracing::error!("the control plane has broken down");
+                return Exit::Internal;
+            }
+        };
+        match asked {
+            Asked::Reload => reload(args, sections, &stack, logging).await,
+            Asked::Counters => {
+                stack.log_counters();
+                tracing::info!(dropped_lines = logging.dropped_lines(), "log counters");
+            }
+            Asked::End => break,
+        }
+    }
+    tracing::info!(deadline = ?drain_timeout, "draining; a second signal ends at once");
+    tokio::select! {
+        _ = stack.control.drain(drain_timeout) => {}
+        () = signals.second_end() => tracing::warn!("second signal: not waiting for visitors"),
+    }
+    stack.stop().await;
+    Exit::Done
+}
+
+/// Reads the file again. One with a problem changes nothing.
+async fn reload(args: &ConfigArgs, sections: Sections, stack: &Stack, logging: &Logging) {
+    let loaded = config::load(&args.file, config::Options { lenient: args.lenient });
+    let mut loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(problems) => return tracing::error!(%problems, "not reloaded: nothing has changed"),
+    };
+    if let Err(section) = sections.select(&mut loaded.spec) {
+        return tracing::error!(section, "not reloaded: the section is gone, nothing has changed");
+    }
+    for warning in &loaded.warnings {
+        tracing::warn!(line = warning.line, key = warning.key, "{}", warning.expected);
+    }
+    if let Err(error) = logging.set_level(loaded.spec.runtime.log_level) {
+        tracing::error!(%error, "the log level stays");
+    }
+    stack.control.reload(loaded.spec).await;
+    tracing::info!("reloaded");
 }

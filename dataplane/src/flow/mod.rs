@@ -1,0 +1,8 @@
+//! Moving a visitor's bytes between two sockets: the direct lane and the relay (`design/architecture.md`, "The way
+//! of a byte").
+
+mod pump;
+mod relay;
+
+pub(crate) use pump::{Fault, Pump};
+pub(crate) use relay::{End, deliver_rest, join, linger, relay};

@@ -1,0 +1,109 @@
+//! Both directions of a connection, and its honest end (`spec/session.md`, Visitors).
+
+use super::pump::{Fault, Pump};
+use crate::limit::Limiter;
+use crate::net::Sock;
+use crate::worker::{Worker, spawn};
+use kariz_proto::control::Counter;
+use monoio::time::sleep;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+/// How a visitor's connection ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// Both directions to their end.
+    Complete,
+    /// With an error, which the other side saw as a reset.
+    Fault(Fault),
+}
+
+/// How long the end of a complete direction may take to be delivered after the other one failed.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
+const LINGER_STEP: Duration = Duration::from_millis(20);
+
+/// Moves bytes between a visitor and what stands for its target until both directions have ended or one failed.
+pub(crate) async fn relay(worker: &Rc<Worker>, visitor: Sock, target: Sock, limiter: &Limiter) -> End {
+    let up = Pump {
+        worker,
+        from: &visitor,
+        to: &target,
+        limiter,
+        bytes: Counter::BytesIn,
+    };
+    let down = Pump {
+        worker,
+        from: &target,
+        to: &visitor,
+        limiter,
+        bytes: Counter::BytesOut,
+    };
+    let (up_done, down_done, end) = join(&visitor, &target, up.run(), down.run()).await;
+    if let End::Fault(_) = end {
+        // A socket whose write direction was ended cleanly delivers what it has; the other one is armed.
+        if down_done {
+            linger(worker, visitor);
+        }
+        if up_done {
+            linger(worker, target);
+        }
+    }
+    end
+}
+
+/// Runs two directions side by side. Returns whether the first and the second were complete, and how it ended:
+/// the first fault ends both.
+pub(crate) async fn join(
+    one: &Sock,
+    other: &Sock,
+    up: impl Future<Output = Result<(), Fault>>,
+    down: impl Future<Output = Result<(), Fault>>,
+) -> (bool, bool, End) {
+    let (mut up, mut down) = (pin!(up), pin!(down));
+    let (mut up_done, mut down_done) = (false, false);
+    let end = poll_fn(|cx| {
+        if !up_done && let Poll::Ready(result) = up.as_mut().poll(cx) {
+            match result {
+                Ok(()) => up_done = true,
+                Err(fault) => return Poll::Ready(End::Fault(fault)),
+            }
+        }
+        if !down_done && let Poll::Ready(result) = down.as_mut().poll(cx) {
+            match result {
+                Ok(()) => down_done = true,
+                Err(fault) => return Poll::Ready(End::Fault(fault)),
+            }
+        }
+        if up_done && down_done {
+            return Poll::Ready(End::Complete);
+        }
+        if up_done || down_done {
+            one.mark_half_closed();
+            other.mark_half_closed();
+        }
+        Poll::Pending
+    })
+    .await;
+    (up_done, down_done, end)
+}
+
+/// Keeps a socket whose write direction was ended cleanly until the peer has everything.
+pub(crate) fn linger(worker: &Rc<Worker>, sock: Sock) {
+    let held = worker.clone();
+    spawn(worker, async move { deliver_rest(&held, &sock).await });
+}
+
+/// Waits until the peer has everything that was sent, throwing away what it still sends: a close with unread bytes
+/// would reset the connection and lose what is under way.
+pub(crate) async fn deliver_rest(worker: &Worker, sock: &Sock) {
+    for _ in 0..LINGER_TIMEOUT.as_millis() / LINGER_STEP.as_millis() {
+        let open = matches!(sock.recv(&mut worker.scratch.borrow_mut()), Ok(None | Some(1..)));
+        if !open || sock.undelivered() == 0 {
+            return;
+        }
+        sleep(LINGER_STEP).await;
+    }
+}

@@ -1,0 +1,15 @@
+//! Sockets: how they are made, waited for, accepted, connected, ended, and watched.
+
+mod accept;
+mod dial;
+pub(crate) mod listener;
+pub(crate) mod options;
+mod sock;
+mod sys;
+mod table;
+
+pub(crate) use accept::{ACCEPT_BATCH, ACCEPT_PAUSE, Accept, Accepted, accept, unmapped};
+pub(crate) use dial::{connect, connect_any};
+pub(crate) use sock::would_block;
+pub(crate) use sock::{Sock, arm, disarm};
+pub(crate) use table::SocketTable;

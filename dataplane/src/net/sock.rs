@@ -1,0 +1,176 @@
+//! A socket that belongs to a worker.
+//!
+//! It is registered with monoio only to be waited for; `recv`, `send` and `splice` are called directly and never
+//! block. Both of monoio's drivers then behave alike, and a dropped future loses no byte.
+//!
+//! Unsafe: lending the descriptor to rustix, and giving it up.
+#![allow(unsafe_code)]
+
+use super::table::{SocketKey, SocketTable};
+use monoio::net::TcpStream;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// A connected (or connecting, or listening) socket on its worker.
+///
+/// Dropping it closes it. While its write direction is *armed* (see [`arm`]) that means a reset.
+pub(crate) struct Sock {
+    inner: TcpStream,
+    table: Rc<SocketTable>,
+    key: SocketKey,
+}
+
+impl Sock {
+    /// Takes a socket that is `O_NONBLOCK | CLOEXEC` already. Has to be called on the worker that owns `table`.
+    ///
+    /// # Errors
+    /// What the driver answers (epoll only).
+    pub(crate) fn new(fd: OwnedFd, table: &Rc<SocketTable>) -> io::Result<Self> {
+        let raw = fd.as_raw_fd();
+        let inner = TcpStream::from_std(std::net::TcpStream::from(fd))?;
+        Ok(Self {
+            inner,
+            table: table.clone(),
+            key: table.insert(raw),
+        })
+    }
+
+    /// Receives what is there. `None` is "nothing now", `Some(0)` the end of the stream.
+    ///
+    /// # Errors
+    /// What the kernel answers, but for EAGAIN.
+    pub(crate) fn recv(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        would_block(rustix::net::recv(self, buffer, RecvFlags::DONTWAIT).map(|(received, _)| received))
+    }
+
+    /// Looks at what is there without taking it. `None` is "nothing now", `Some(0)` the end of the stream.
+    ///
+    /// # Errors
+    /// What the kernel answers, but for EAGAIN.
+    pub(crate) fn peek(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        would_block(
+            rustix::net::recv(self, buffer, RecvFlags::DONTWAIT | RecvFlags::PEEK).map(|(received, _)| received),
+        )
+    }
+
+    /// Sends what fits. `None` is "no room now".
+    ///
+    /// # Errors
+    /// What the kernel answers, but for EAGAIN.
+    pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<Option<usize>> {
+        would_block(rustix::net::send(
+            self,
+            bytes,
+            SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+        ))
+    }
+
+    /// Waits until something can be received: bytes, the end, or an error.
+    ///
+    /// # Errors
+    /// What the driver answers.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        self.inner.readable(false).await
+    }
+
+    /// Waits until something can be sent, or the connection is broken.
+    ///
+    /// # Errors
+    /// What the driver answers.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        self.inner.writable(false).await
+    }
+
+    /// Sends all of `bytes`, waiting for room as often as needed.
+    ///
+    /// # Errors
+    /// What the kernel answers.
+    pub(crate) async fn send_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.send(bytes)? {
+                Some(sent) => bytes = &bytes[sent..],
+                None => self.writable().await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the write direction cleanly: everything that was sent will be delivered, then the end.
+    ///
+    /// Disarm, then shut down, in this order and without waiting between: an armed close after a shutdown loses
+    /// what is unsent (`spec/session.md`, Visitors).
+    ///
+    /// # Errors
+    /// What the kernel answers, for instance that the peer has reset the connection.
+    pub(crate) fn finish(&self) -> io::Result<()> {
+        disarm(self)?;
+        rustix::net::shutdown(self, Shutdown::Write)?;
+        Ok(())
+    }
+
+    /// Bytes that were sent and that the peer has not acknowledged yet.
+    pub(crate) fn undelivered(&self) -> usize {
+        super::sys::queued(self.inner.as_raw_fd())
+    }
+
+    /// Makes the sweep end this socket when nothing moves on it any more: one direction has ended.
+    pub(crate) fn mark_half_closed(&self) {
+        self.table.mark_half_closed(self.key);
+    }
+
+    /// Takes the socket off this worker, for another thread. Nobody may be waiting for it.
+    pub(crate) fn into_fd(self) -> OwnedFd {
+        use std::os::fd::{FromRawFd, IntoRawFd};
+        let this = std::mem::ManuallyDrop::new(self);
+        this.table.remove(this.key);
+        // SAFETY: `this` is never dropped, so each field is moved out exactly once, and `inner` gives up its
+        // descriptor, which is open and then owned by the result alone.
+        unsafe {
+            drop(std::ptr::read(&raw const this.table));
+            OwnedFd::from_raw_fd(std::ptr::read(&raw const this.inner).into_raw_fd())
+        }
+    }
+}
+
+impl AsFd for Sock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: `inner` owns the descriptor and keeps it open for as long as the borrow of `self` lasts.
+        unsafe { BorrowedFd::borrow_raw(self.inner.as_raw_fd()) }
+    }
+}
+
+impl Drop for Sock {
+    fn drop(&mut self) {
+        self.table.remove(self.key);
+    }
+}
+
+/// From now on a close, also by `kill -9`, resets the connection instead of ending it cleanly. Accepted sockets
+/// inherit this from their listener.
+///
+/// # Errors
+/// What the kernel answers.
+pub(crate) fn arm(fd: impl AsFd) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_socket_linger(fd, Some(Duration::ZERO))?)
+}
+
+/// Takes [`arm`] back: a close ends the connection cleanly again.
+///
+/// # Errors
+/// What the kernel answers.
+pub(crate) fn disarm(fd: impl AsFd) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_socket_linger(fd, None)?)
+}
+
+/// Tells EAGAIN apart; an interrupted call is one to be made again.
+pub(crate) fn would_block<T>(result: rustix::io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}

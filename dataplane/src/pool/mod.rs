@@ -1,0 +1,7 @@
+//! What connections borrow while they have something to move: buffers and pipes, capped per worker.
+
+mod buffers;
+mod pipes;
+
+pub(crate) use buffers::{BUFFER_BYTES, Buffer, BufferPool};
+pub(crate) use pipes::{PIPE_BYTES, Pipe, PipePool};

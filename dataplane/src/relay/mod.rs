@@ -1,0 +1,95 @@
+//! The relay role: accept, dial one of the remotes, move bytes. No tunnel.
+
+mod health;
+
+pub(crate) use health::Health;
+
+use crate::flow::{End, relay};
+use crate::net::{Sock, connect_any};
+use crate::preamble;
+use crate::service::{Service, Visitor, refuse};
+use crate::worker::{Worker, spawn};
+use kariz_proto::control::{Counter, Event, PublicService, RefuseReason, RelayRemote};
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Sends a visitor to a remote.
+pub(crate) fn visit(worker: &Rc<Worker>, service: &Rc<Service>, remotes: Arc<RelayRemote>, visitor: Visitor) {
+    spawn(worker, serve(worker.clone(), service.clone(), remotes, visitor));
+}
+
+async fn serve(worker: Rc<Worker>, service: Rc<Service>, remotes: Arc<RelayRemote>, visitor: Visitor) {
+    let peer = visitor.peer;
+    let _counted = (worker.gauge(Counter::Visitors), visitor.admission);
+    let spec = service.spec.borrow().clone();
+    let Ok(visitor_sock) = Sock::new(visitor.fd, &worker.sockets) else {
+        return refuse(&worker, &service, peer, RefuseReason::Internal);
+    };
+    let (remote, visit) = match reach(&worker, &service, &spec, &remotes, visitor.port_offset).await {
+        Ok(reached) => reached,
+        Err(reason) => return refuse(&worker, &service, peer, reason),
+    };
+    drop(remotes);
+    let mut header = Vec::new();
+    preamble::proxy_header(&mut header, spec.proxy_protocol, peer, &visitor_sock);
+    if remote.send_all(&header).await.is_err() {
+        return refuse(&worker, &service, peer, RefuseReason::TargetUnreachable);
+    }
+    drop(header);
+    worker.count(Counter::Opened);
+    let limiter = worker.budgets.limiter(&[&spec.budgets]);
+    drop(service);
+    if let End::Fault(fault) = relay(&worker, visitor_sock, remote, &limiter).await {
+        worker.count(Counter::Resets);
+        tracing::debug!(service = %spec.name, %peer, %fault, "visitor reset");
+    }
+    drop(visit);
+}
+
+/// Connects to the first remote that answers, in the order that the strategy and the remotes' health give.
+async fn reach(
+    worker: &Rc<Worker>,
+    service: &Service,
+    spec: &PublicService,
+    remotes: &RelayRemote,
+    port_offset: u16,
+) -> Result<(Sock, health::Visit), RefuseReason> {
+    let mut reason = RefuseReason::TargetUnreachable;
+    for index in service.relay.order(remotes) {
+        let Some((name, addresses)) = remotes.remotes.get(index) else {
+            continue;
+        };
+        let Some(port) = name.ports.at(port_offset) else {
+            continue;
+        };
+        let addrs: Vec<_> = addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
+        match connect_any(&addrs, &spec.socket, &worker.sockets, remotes.dial_timeout).await {
+            Ok(sock) => {
+                service.relay.reached(name);
+                return Ok((sock, service.relay.visit(name)));
+            }
+            Err(error) => {
+                reason = reason_of(&error);
+                tracing::debug!(service = %spec.name, remote = %name, %error, "remote not reached");
+                if let Some(address) = addrs.first() {
+                    worker.emit(Event::DialFailed {
+                        service: spec.service,
+                        address: *address,
+                    });
+                }
+                service.relay.failed(worker, service, name, &addrs);
+            }
+        }
+    }
+    Err(reason)
+}
+
+fn reason_of(error: &io::Error) -> RefuseReason {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => RefuseReason::TargetRefused,
+        io::ErrorKind::TimedOut => RefuseReason::TargetTimeout,
+        _ => RefuseReason::TargetUnreachable,
+    }
+}

@@ -1,0 +1,223 @@
+//! Fresh connections on a carrier listener: until they have said who they are, each costs one small buffer, and
+//! there is a bound on how many there are, on how long they take, and on how often one address may fail.
+
+use super::carrier_arrived;
+use crate::handle::ControlArrival;
+use crate::net::options::set_user_timeout;
+use crate::net::{Accepted, Sock, disarm};
+use crate::service::accept_loop;
+use crate::signal::Signal;
+use crate::worker::{Mail, Worker, spawn};
+use futures_util::future::{Either, select};
+use kariz_proto::bucket::TokenBucket;
+use kariz_proto::control::Counter;
+use kariz_proto::session::carrier::{CarrierHello, First, MAX_FIRST_BYTES, parse_first};
+use monoio::time::timeout;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::pin::pin;
+use std::rc::{Rc, Weak};
+use std::time::{Duration, Instant};
+
+/// Failed handshakes that one address may have at once, and how many a second it earns back. Successful ones do
+/// not count: a busy client dials hundreds of carriers a second. Loopback is exempt.
+const FAILURES_BURST: u64 = 64;
+const FAILURES_PER_SECOND: u64 = 8;
+
+/// Addresses whose failures a worker remembers; beyond it, it forgets those that are in credit again, then all.
+const MAX_SOURCES: usize = 4096;
+
+/// At most one log line about failed handshakes in this time.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// `TCP_USER_TIMEOUT` of control carriers: as long as three heartbeats of 5 s.
+const CONTROL_USER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A carrier that said its Hello: travels to the worker whose voucher it bears.
+pub(crate) struct CarrierArrival {
+    pub(crate) fd: OwnedFd,
+    pub(crate) peer: SocketAddr,
+    pub(crate) hello: CarrierHello,
+}
+
+/// The unauthenticated connections of one worker.
+#[derive(Default)]
+pub(crate) struct Handshakes {
+    /// Oldest first; ended ones are weak and dead.
+    pending: RefCell<VecDeque<Weak<Signal>>>,
+    count: Cell<usize>,
+    failures: RefCell<HashMap<IpAddr, TokenBucket>>,
+    last_logged: Cell<Option<Instant>>,
+    closing: Signal,
+}
+
+impl Handshakes {
+    /// No further carrier is accepted.
+    pub(crate) fn close(&self) {
+        self.closing.raise();
+    }
+
+    /// Counts and logs (rarely) a connection that was dropped.
+    pub(crate) fn failed(&self, worker: &Worker, peer: SocketAddr, reason: &str) {
+        worker.count(Counter::HandshakesFailed);
+        if !peer.ip().is_loopback() {
+            self.charge(peer.ip());
+        }
+        if self.last_logged.get().is_none_or(|last| last.elapsed() >= LOG_INTERVAL) {
+            self.last_logged.set(Some(Instant::now()));
+            let total = worker.counters.get(Counter::HandshakesFailed as usize);
+            tracing::warn!(%peer, reason, total, "connection dropped before it was authenticated");
+        }
+    }
+
+    fn charge(&self, ip: IpAddr) {
+        let now = Instant::now();
+        let mut failures = self.failures.borrow_mut();
+        if failures.len() >= MAX_SOURCES && !failures.contains_key(&ip) {
+            failures.retain(|_, bucket| bucket.available(now) < FAILURES_BURST);
+            if failures.len() >= MAX_SOURCES {
+                failures.clear();
+            }
+        }
+        let bucket = failures.entry(ip).or_insert_with(|| TokenBucket::full(FAILURES, now));
+        bucket.take_up_to(1, now);
+    }
+
+    fn is_barred(&self, ip: IpAddr) -> bool {
+        let now = Instant::now();
+        self.failures
+            .borrow_mut()
+            .get_mut(&ip)
+            .is_some_and(|bucket| bucket.available(now) == 0)
+    }
+
+    /// Registers a handshake; the oldest one gives way when there are too many. It has had the most time, and a
+    /// real client speaks at once.
+    fn enter(&self, most: usize) -> Rc<Signal> {
+        let signal = Rc::new(Signal::default());
+        let mut pending = self.pending.borrow_mut();
+        while pending.front().is_some_and(|oldest| oldest.strong_count() == 0) {
+            pending.pop_front();
+        }
+        if self.count.get() >= most
+            && let Some(oldest) = std::iter::from_fn(|| pending.pop_front()).find_map(|oldest| oldest.upgrade())
+        {
+            oldest.raise();
+        }
+        // Ended ones in the middle are dropped before they can double the queue.
+        if pending.len() > 2 * most {
+            pending.retain(|entry| entry.strong_count() > 0);
+        }
+        pending.push_back(Rc::downgrade(&signal));
+        self.count.set(self.count.get() + 1);
+        signal
+    }
+}
+
+const FAILURES: kariz_proto::model::Rate = kariz_proto::model::Rate {
+    per_second: FAILURES_PER_SECOND,
+    burst: FAILURES_BURST,
+};
+
+/// Accepts carriers on a listener for as long as the worker does not drain.
+pub(crate) async fn listen(worker: Rc<Worker>, listener: Sock) {
+    accept_loop(&worker, &listener, &worker.server.handshakes.closing, |accepted| {
+        if worker.server.handshakes.is_barred(accepted.peer.ip()) {
+            worker.count(Counter::HandshakesFailed);
+            return;
+        }
+        spawn(&worker, introduce(worker.clone(), accepted));
+    })
+    .await;
+}
+
+async fn introduce(worker: Rc<Worker>, accepted: Accepted) {
+    let peer = accepted.peer;
+    let handshakes = &worker.server.handshakes;
+    let evicted = handshakes.enter(worker.shared.max_handshakes);
+    let gauge = worker.gauge(Counter::Handshakes);
+    let outcome = match Sock::new(accepted.fd, &worker.sockets) {
+        Ok(sock) => first_message(&worker, sock, &evicted).await,
+        Err(_) => Err("the worker has no room"),
+    };
+    handshakes.count.set(handshakes.count.get() - 1);
+    drop((evicted, gauge));
+    match outcome {
+        Ok((First::Carrier { hello, .. }, fd, _)) => route(&worker, CarrierArrival { fd, peer, hello }),
+        Ok((_, fd, first)) => {
+            // A control carrier bears no visitor: its last word (Close) is to arrive, and a path that is cut is to
+            // be noticed. Options that the kernel refuses leave it as it is.
+            let _ = disarm(&fd).and_then(|()| set_user_timeout(&fd, CONTROL_USER_TIMEOUT));
+            if worker.shared.sink.control(ControlArrival { fd, first, peer }).is_err() {
+                handshakes.failed(&worker, peer, "too many sessions at once");
+            }
+        }
+        Err(reason) => handshakes.failed(&worker, peer, reason),
+    }
+}
+
+async fn first_message(
+    worker: &Worker,
+    sock: Sock,
+    evicted: &Signal,
+) -> Result<(First, OwnedFd, Vec<u8>), &'static str> {
+    let mut first = Vec::new();
+    let parsed = {
+        let reading = pin!(timeout(
+            worker.shared.handshake_timeout,
+            read_first(worker, &sock, &mut first)
+        ));
+        match select(reading, pin!(evicted.raised())).await {
+            Either::Left((Ok(parsed), _)) => parsed?,
+            Either::Left((Err(_), _)) => return Err("silence"),
+            Either::Right(_) => return Err("too many handshakes"),
+        }
+    };
+    Ok((parsed, sock.into_fd(), first))
+}
+
+/// Reads until the first message is complete. A carrier's Hello is followed by nothing until it is answered, so
+/// what comes with it is a violation; a control carrier's bytes go on to whoever speaks with it.
+async fn read_first(worker: &Worker, sock: &Sock, first: &mut Vec<u8>) -> Result<First, &'static str> {
+    loop {
+        match receive_into(worker, sock, first).map_err(|_| "reset")? {
+            None => {
+                sock.readable().await.map_err(|_| "reset")?;
+                continue;
+            }
+            Some(0) => return Err("closed"),
+            Some(_) => {}
+        }
+        match parse_first(first).map_err(|error| error.as_str())? {
+            First::Incomplete if first.len() == MAX_FIRST_BYTES => return Err("first message too long"),
+            First::Incomplete => {}
+            First::Carrier { consumed, .. } if consumed < first.len() => return Err("bytes after a carrier's hello"),
+            parsed => return Ok(parsed),
+        }
+    }
+}
+
+fn receive_into(worker: &Worker, sock: &Sock, first: &mut Vec<u8>) -> io::Result<Option<usize>> {
+    let mut scratch = worker.scratch.borrow_mut();
+    let received = sock.recv(&mut scratch[..MAX_FIRST_BYTES - first.len()])?;
+    first.extend_from_slice(&scratch[..received.unwrap_or(0)]);
+    Ok(received)
+}
+
+/// Brings a carrier to the worker that asked for it.
+fn route(worker: &Rc<Worker>, arrival: CarrierArrival) {
+    let owner = usize::from(arrival.hello.voucher.worker.0);
+    if owner == usize::from(worker.index.0) {
+        return carrier_arrived(worker, arrival);
+    }
+    worker.count(Counter::HandedOver);
+    if let Err(Mail::Carrier(arrival)) = worker.post(owner, Mail::Carrier(Box::new(arrival))) {
+        worker
+            .server
+            .handshakes
+            .failed(worker, arrival.peer, "no such worker, or it is busy");
+    }
+}

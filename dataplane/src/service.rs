@@ -1,0 +1,255 @@
+//! Public services on a worker: listeners, accepting, and admitting visitors. What then happens to a visitor is the
+//! business of the server role (tunnel) or of the relay role.
+
+use crate::net::{ACCEPT_BATCH, ACCEPT_PAUSE, Accept, Accepted, Sock, accept};
+use crate::signal::Signal;
+use crate::worker::{ServiceKind, Worker, spawn};
+use crate::{relay, server};
+use futures_util::future::{Either, select};
+use kariz_proto::control::{Counter, PublicService, RefuseReason, ServiceId};
+use monoio::time::sleep;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// The public services of one worker.
+#[derive(Default)]
+pub(crate) struct Services {
+    by_id: RefCell<HashMap<ServiceId, Rc<Service>>>,
+}
+
+/// A public service on one worker.
+pub(crate) struct Service {
+    pub(crate) spec: RefCell<Arc<PublicService>>,
+    pub(crate) kind: RefCell<ServiceKind>,
+    pub(crate) shared: Arc<ServiceShared>,
+    pub(crate) relay: relay::Health,
+    closing: Signal,
+}
+
+/// What the workers share about a service: counts only.
+#[derive(Debug)]
+pub(crate) struct ServiceShared {
+    /// Visitors that each worker could serve at once.
+    pub(crate) room: Vec<AtomicU64>,
+    visitors: Arc<AtomicU64>,
+}
+
+/// A visitor that was admitted: travels to another worker at most once, before any of its bytes were read.
+#[derive(Debug)]
+pub(crate) struct Visitor {
+    pub(crate) fd: OwnedFd,
+    pub(crate) peer: SocketAddr,
+    pub(crate) service: ServiceId,
+    /// Which port of the public range.
+    pub(crate) port_offset: u16,
+    pub(crate) arrived: Instant,
+    /// It has come from another worker already.
+    pub(crate) moved: bool,
+    pub(crate) admission: Admission,
+}
+
+/// Counts a visitor in until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    counts: [Arc<AtomicU64>; 2],
+}
+
+impl ServiceShared {
+    pub(crate) fn new(workers: usize) -> Self {
+        Self {
+            room: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+            visitors: Arc::default(),
+        }
+    }
+}
+
+impl Admission {
+    /// Counts a visitor of the process and of its service, unless a bound is reached.
+    fn try_new(worker: &Worker, service: &Service) -> Option<Self> {
+        let process = worker.shared.visitors.clone();
+        let most = service.spec.borrow().max_visitors.map_or(u64::MAX, u64::from);
+        let counts = [process, service.shared.visitors.clone()];
+        let admission = Self { counts };
+        let [process, of_service] = &admission.counts;
+        let within = process.fetch_add(1, Ordering::AcqRel) < worker.shared.max_visitors;
+        let within = (of_service.fetch_add(1, Ordering::AcqRel) < most) && within;
+        within.then_some(admission)
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        for count in &self.counts {
+            count.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+impl Services {
+    /// Opens a service, or changes what holds for the next visitors of one that is open (then without listeners).
+    pub(crate) fn open(
+        &self,
+        worker: &Rc<Worker>,
+        spec: Arc<PublicService>,
+        kind: ServiceKind,
+        shared: Arc<ServiceShared>,
+        listeners: Vec<OwnedFd>,
+    ) {
+        let id = spec.service;
+        let open = self.by_id.borrow().get(&id).cloned();
+        let service = match open {
+            Some(service) if !service.closing.is_raised() => {
+                *service.spec.borrow_mut() = spec;
+                *service.kind.borrow_mut() = kind;
+                service
+            }
+            _ => {
+                let service = Rc::new(Service {
+                    spec: RefCell::new(spec),
+                    kind: RefCell::new(kind),
+                    shared,
+                    relay: relay::Health::default(),
+                    closing: Signal::default(),
+                });
+                self.by_id.borrow_mut().insert(id, service.clone());
+                service
+            }
+        };
+        for (offset, fd) in (0..).zip(listeners) {
+            match Sock::new(fd, &worker.sockets) {
+                Ok(listener) => spawn(worker, serve(worker.clone(), service.clone(), offset, listener)),
+                Err(error) => tracing::error!(service = %service.spec.borrow().name, %error, "cannot watch a listener"),
+            }
+        }
+    }
+
+    /// Takes what is queued at the listeners, then closes them. Visitors live on.
+    pub(crate) fn close(&self, id: ServiceId) {
+        if let Some(service) = self.by_id.borrow_mut().remove(&id) {
+            service.closing.raise();
+        }
+    }
+
+    /// Closes every service.
+    pub(crate) fn close_all(&self) {
+        self.by_id
+            .borrow_mut()
+            .drain()
+            .for_each(|(_, service)| service.closing.raise());
+    }
+
+    pub(crate) fn get(&self, id: ServiceId) -> Option<Rc<Service>> {
+        self.by_id.borrow().get(&id).cloned()
+    }
+}
+
+async fn serve(worker: Rc<Worker>, service: Rc<Service>, port_offset: u16, listener: Sock) {
+    accept_loop(&worker, &listener, &service.closing, |accepted| {
+        worker.count(Counter::Accepted);
+        #[cfg(feature = "fault-injection")]
+        if worker.panic_on_next_visitor.replace(false) {
+            return spawn(&worker, async move {
+                let _owned = accepted;
+                panic!("told to panic");
+            });
+        }
+        let Some(admission) = Admission::try_new(&worker, &service) else {
+            return refuse(&worker, &service, accepted.peer, RefuseReason::VisitorLimit);
+        };
+        let visitor = Visitor {
+            fd: accepted.fd,
+            peer: accepted.peer,
+            service: service.spec.borrow().service,
+            port_offset,
+            arrived: Instant::now(),
+            moved: false,
+            admission,
+        };
+        welcome(&worker, &service, visitor);
+    })
+    .await;
+}
+
+/// Sends a visitor on its way.
+pub(crate) fn welcome(worker: &Rc<Worker>, service: &Rc<Service>, visitor: Visitor) {
+    let kind = service.kind.borrow().clone();
+    match kind {
+        ServiceKind::Tunnel => server::visit(worker, service, visitor),
+        ServiceKind::Relay(remotes) => relay::visit(worker, service, remotes, visitor),
+    }
+}
+
+/// Counts and logs a visitor that is turned away; dropping its armed socket resets it.
+pub(crate) fn refuse(worker: &Worker, service: &Service, peer: SocketAddr, reason: RefuseReason) {
+    worker.count(Counter::Refused);
+    thread_local!(static LAST: Cell<(Option<Instant>, u64)> = const { Cell::new((None, 0)) });
+    let (last, silent) = LAST.get();
+    if last.is_some_and(|last| last.elapsed() < REFUSAL_LOG_INTERVAL) {
+        LAST.set((last, silent + 1));
+        return;
+    }
+    LAST.set((Some(Instant::now()), 0));
+    let name = service.spec.borrow().name.clone();
+    tracing::warn!(service = %name, %peer, reason = reason.as_str(), not_logged = silent, "visitor refused");
+}
+
+/// A worker logs at most one refusal in this time; the next line tells how many were not logged.
+const REFUSAL_LOG_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Accepts until `closing` is raised and the queue is empty. Never spins: out of descriptors, it rests.
+pub(crate) async fn accept_loop(
+    worker: &Rc<Worker>,
+    listener: &Sock,
+    closing: &Signal,
+    mut take: impl FnMut(Accepted),
+) {
+    let mut exhausted = false;
+    loop {
+        let last = closing.is_raised();
+        let mut taken = 0;
+        let rest = loop {
+            match accept(listener) {
+                Accept::Connection(accepted) => {
+                    exhausted = false;
+                    take(accepted);
+                }
+                Accept::Gone => {}
+                Accept::Empty if last => return,
+                Accept::Empty => break false,
+                Accept::Exhausted(error) => {
+                    worker.count(Counter::AcceptPaused);
+                    if !exhausted {
+                        tracing::error!(%error, "accepting pauses: out of descriptors or memory");
+                    }
+                    exhausted = true;
+                    break true;
+                }
+                Accept::Broken(error) => {
+                    tracing::error!(%error, "a listener is broken");
+                    return;
+                }
+            }
+            taken += 1;
+            if taken == ACCEPT_BATCH {
+                worker.turns.pass().await;
+                taken = 0;
+            }
+        };
+        if rest {
+            if last {
+                return;
+            }
+            sleep(ACCEPT_PAUSE).await;
+        } else if let Either::Left((Err(error), _)) = select(pin!(listener.readable()), pin!(closing.raised())).await {
+            tracing::error!(%error, "cannot wait for a listener");
+            return;
+        }
+    }
+}
