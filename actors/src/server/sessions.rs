@@ -1,0 +1,396 @@
+//! Who is connected, and who owns which service.
+
+use super::services::Services;
+use super::session::{
+    Attach, ClaimAnswer, Granted, NotGranted, PingHolder, Reload, Revoked, Session, SessionArgs, Want,
+};
+use crate::driver::{Driver, now, random};
+use crate::limits::Limits;
+use crate::shared::Shared;
+use kameo::prelude::*;
+use kariz_proto::control::{Epoch, SessionId};
+use kariz_proto::model::ServiceName;
+use kariz_proto::session::{
+    AuthRequest, Claim as Claimed, Decision, Grant, Outcome, Ownership, ProvenService, ServerEstablished,
+    ServerSession, Verdict,
+};
+use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::time::sleep_until;
+
+/// Most sessions at a time.
+pub(crate) const MAX_SESSIONS: usize = 4096;
+
+/// Messages that may wait for this actor; Wants beyond that are dropped and said again.
+pub(crate) const MAILBOX: usize = 1024;
+
+/// Registry of sessions and owner of the ownership rules. Never waits for a session: a session waits for it. One that
+/// does not keep up with what it is told is killed, and its client comes back.
+pub(crate) struct Sessions {
+    shared: Arc<Shared>,
+    limits: ActorRef<Limits>,
+    services: ActorRef<Services>,
+    me: ActorRef<Self>,
+    ownership: Ownership,
+    sessions: HashMap<SessionId, Entry>,
+    actors: HashMap<ActorId, SessionId>,
+}
+
+struct Entry {
+    actor: ActorRef<Session>,
+    peer: SocketAddr,
+    /// Contests that were logged: the losers try again and again.
+    logged: HashSet<ServiceName>,
+}
+
+/// What a client that has proven services gets. Changes nothing. `None` if there is no room for another session.
+pub(crate) struct Decide(pub(crate) AuthRequest);
+
+/// A session is up.
+pub(crate) struct Establish {
+    pub(crate) driver: Box<Driver<ServerSession>>,
+    pub(crate) established: ServerEstablished,
+    /// Everything that the client has proven, granted or not.
+    pub(crate) proven: Vec<ProvenService>,
+    pub(crate) peer: SocketAddr,
+}
+
+/// A session's client offers further services. Answered by [`ClaimAnswer`].
+pub(crate) struct Claim {
+    pub(crate) session: SessionId,
+    pub(crate) epoch: Epoch,
+    pub(crate) request: u64,
+    pub(crate) proven: Vec<ProvenService>,
+}
+
+/// A session gives up services.
+pub(crate) struct Unclaim {
+    pub(crate) session: SessionId,
+    pub(crate) names: Vec<ServiceName>,
+}
+
+/// A session's client answered a ping.
+pub(crate) struct Answered(pub(crate) SessionId);
+
+/// A session's client is going away.
+pub(crate) struct Draining(pub(crate) SessionId);
+
+/// Has the sessions look at the specification in force.
+pub(crate) struct Apply;
+
+impl Actor for Sessions {
+    type Args = (Arc<Shared>, ActorRef<Limits>, ActorRef<Services>);
+    type Error = Infallible;
+
+    async fn on_start((shared, limits, services): Self::Args, me: ActorRef<Self>) -> Result<Self, Infallible> {
+        Ok(Self {
+            shared,
+            limits,
+            services,
+            me,
+            ownership: Ownership::new(),
+            sessions: HashMap::new(),
+            actors: HashMap::new(),
+        })
+    }
+
+    async fn next(
+        &mut self,
+        _: WeakActorRef<Self>,
+        mailbox: &mut MailboxReceiver<Self>,
+    ) -> Result<Option<mailbox::Signal<Self>>, Infallible> {
+        loop {
+            let due = self.ownership.poll_timeout();
+            tokio::select! {
+                signal = mailbox.recv() => return Ok(signal),
+                () = sleep_until(due.unwrap_or_else(now).into()), if due.is_some() => {
+                    let verdicts = self.ownership.handle_timeout(now());
+                    self.carry_out(verdicts);
+                }
+            }
+        }
+    }
+
+    /// A session's end ends nothing else.
+    async fn on_link_died(
+        &mut self,
+        _: WeakActorRef<Self>,
+        actor: ActorId,
+        _: ActorStopReason,
+    ) -> Result<ControlFlow<ActorStopReason>, Infallible> {
+        if let Some(session) = self.actors.remove(&actor) {
+            self.sessions.remove(&session);
+            let verdicts = self.ownership.remove(session);
+            self.carry_out(verdicts);
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// What is known of the sessions is gone with this actor, so they go too.
+    async fn on_stop(&mut self, _: WeakActorRef<Self>, _: ActorStopReason) -> Result<(), Infallible> {
+        for entry in self.sessions.values() {
+            entry.actor.kill();
+        }
+        Ok(())
+    }
+}
+
+impl Sessions {
+    fn decide(&self, request: &AuthRequest) -> Option<Decision> {
+        let spec = self.shared.spec();
+        let server = spec.server.as_ref()?;
+        let mut fresh = [0; 8];
+        random(&mut fresh);
+        let (session, epoch) = self
+            .ownership
+            .preview(request.instance, SessionId(u64::from_be_bytes(fresh)));
+        if !self.sessions.contains_key(&session) && self.sessions.len() >= MAX_SESSIONS {
+            tracing::warn!(reason = "too many sessions", limit = MAX_SESSIONS, "session refused");
+            return None;
+        }
+        let grant = |service: &ProvenService| match self.ownership.is_free_for(&service.name, request.instance) {
+            true => Grant::Ok,
+            false => Grant::Taken,
+        };
+        Some(Decision {
+            session,
+            epoch,
+            max_carriers: server.max_carriers,
+            max_visitors: server.session_limits.visitors,
+            grants: request.proven.iter().map(grant).collect(),
+        })
+    }
+
+    async fn establish(
+        &mut self,
+        Establish {
+            driver,
+            established,
+            proven,
+            peer,
+        }: Establish,
+    ) {
+        let (session, epoch, instance) = (established.session, established.epoch, established.instance);
+        // Another carrier of the same client may have been faster since this one's epoch was chosen.
+        if self.ownership.preview(instance, session) != (session, epoch) {
+            tracing::debug!(%peer, session_id = %session, reason = "overtaken", "session refused");
+            return;
+        }
+        self.ownership.attach(instance, session);
+        let granted = proven
+            .iter()
+            .filter(|service| self.claim(&service.name, session, peer))
+            .cloned()
+            .collect();
+        let attach = Attach {
+            driver,
+            established,
+            proven,
+            granted,
+            peer,
+        };
+        match self.sessions.get_mut(&session) {
+            Some(entry) => {
+                entry.peer = peer;
+                if entry.actor.tell(attach).try_send().is_err() {
+                    entry.actor.kill();
+                }
+            }
+            None => {
+                let args = SessionArgs {
+                    shared: self.shared.clone(),
+                    limits: self.limits.clone(),
+                    services: self.services.clone(),
+                    sessions: self.me.clone(),
+                    attach,
+                };
+                let actor = Session::spawn_link(&self.me, args).await;
+                self.actors.insert(actor.id(), session);
+                self.sessions.insert(
+                    session,
+                    Entry {
+                        actor,
+                        peer,
+                        logged: HashSet::new(),
+                    },
+                );
+            }
+        }
+    }
+
+    /// Whether a session has a service now. If somebody else has it who may be dead, a verdict follows.
+    fn claim(&mut self, service: &ServiceName, session: SessionId, peer: SocketAddr) -> bool {
+        match self.ownership.claim(now(), service, session) {
+            Claimed::Granted { from } => {
+                if let Some(from) = from.filter(|from| *from != session) {
+                    self.tell(from, Revoked(vec![service.clone()]));
+                }
+                true
+            }
+            Claimed::Contested { holder } => {
+                tracing::debug!(service = &**service, session_id = %session, %peer, %holder, "service contested");
+                self.tell(holder, PingHolder);
+                false
+            }
+        }
+    }
+
+    fn carry_out(&mut self, verdicts: Vec<Verdict>) {
+        for Verdict {
+            service,
+            claimant,
+            outcome,
+        } in verdicts
+        {
+            match outcome {
+                Outcome::Granted { from } => {
+                    if let Some(from) = from.filter(|from| *from != claimant) {
+                        self.tell(from, Revoked(vec![service.clone()]));
+                    }
+                    self.tell(claimant, Granted(vec![service]));
+                }
+                Outcome::Taken { holder } => {
+                    self.log_taken(&service, claimant, holder);
+                    self.tell(claimant, NotGranted(vec![service]));
+                }
+            }
+        }
+    }
+
+    fn log_taken(&mut self, service: &ServiceName, claimant: SessionId, holder: SessionId) {
+        let holder_peer = self.sessions.get(&holder).map(|entry| entry.peer);
+        let Some(entry) = self.sessions.get_mut(&claimant) else {
+            return;
+        };
+        if entry.logged.insert(service.clone()) {
+            tracing::warn!(
+                service = &**service,
+                session_id = %claimant,
+                peer = %entry.peer,
+                holder = holder_peer.map(tracing::field::display),
+                reason = "taken",
+                "service refused: another living client serves it"
+            );
+        }
+    }
+
+    /// Tells a session something that it has to know.
+    fn tell<M: Send + 'static>(&self, session: SessionId, message: M)
+    where
+        Session: Message<M>,
+    {
+        if let Some(entry) = self.sessions.get(&session)
+            && entry.actor.tell(message).try_send().is_err()
+        {
+            entry.actor.kill();
+        }
+    }
+}
+
+impl Message<Decide> for Sessions {
+    type Reply = Option<Decision>;
+
+    async fn handle(&mut self, Decide(request): Decide, _: &mut Context<Self, Self::Reply>) -> Option<Decision> {
+        self.decide(&request)
+    }
+}
+
+impl Message<Establish> for Sessions {
+    type Reply = ();
+
+    async fn handle(&mut self, message: Establish, _: &mut Context<Self, ()>) {
+        self.establish(message).await;
+    }
+}
+
+impl Message<Claim> for Sessions {
+    type Reply = ();
+
+    async fn handle(
+        &mut self,
+        Claim {
+            session,
+            epoch,
+            request,
+            proven,
+        }: Claim,
+        _: &mut Context<Self, ()>,
+    ) {
+        let Some(peer) = self.sessions.get(&session).map(|entry| entry.peer) else {
+            return;
+        };
+        let granted = proven
+            .iter()
+            .map(|service| match self.claim(&service.name, session, peer) {
+                true => Grant::Ok,
+                false => Grant::Taken,
+            })
+            .collect();
+        self.tell(
+            session,
+            ClaimAnswer {
+                epoch,
+                request,
+                proven,
+                granted,
+            },
+        );
+    }
+}
+
+impl Message<Unclaim> for Sessions {
+    type Reply = ();
+
+    async fn handle(&mut self, Unclaim { session, names }: Unclaim, _: &mut Context<Self, ()>) {
+        let verdicts = names
+            .iter()
+            .filter_map(|name| self.ownership.release(name, session))
+            .collect();
+        self.carry_out(verdicts);
+    }
+}
+
+impl Message<Answered> for Sessions {
+    type Reply = ();
+
+    async fn handle(&mut self, Answered(session): Answered, _: &mut Context<Self, ()>) {
+        let verdicts = self.ownership.answered(session);
+        self.carry_out(verdicts);
+    }
+}
+
+impl Message<Draining> for Sessions {
+    type Reply = ();
+
+    async fn handle(&mut self, Draining(session): Draining, _: &mut Context<Self, ()>) {
+        let verdicts = self.ownership.drain(session);
+        self.carry_out(verdicts);
+    }
+}
+
+impl Message<Want> for Sessions {
+    type Reply = ();
+
+    async fn handle(&mut self, want: Want, _: &mut Context<Self, ()>) {
+        let Some(entry) = self.sessions.get(&want.session) else {
+            return;
+        };
+        if entry.actor.tell(want).try_send().is_err() {
+            self.shared.gauges.events_dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Message<Apply> for Sessions {
+    type Reply = ();
+
+    async fn handle(&mut self, Apply: Apply, _: &mut Context<Self, ()>) {
+        for session in self.sessions.keys().copied().collect::<Vec<_>>() {
+            self.tell(session, Reload);
+        }
+    }
+}
