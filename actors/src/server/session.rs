@@ -249,6 +249,7 @@ impl Session {
             tokio::spawn(old.driver.finish());
         }
         let told = |name: &ServiceName| established.services.iter().any(|service| service.name == *name);
+        let before = std::mem::take(&mut self.offers);
         self.offers = proven
             .into_iter()
             .map(|proven| {
@@ -273,6 +274,13 @@ impl Session {
             ticket_due: Instant::now() + TICKET_LIFETIME / 2,
             draining: false,
         });
+        let gone: Vec<ServiceName> = before
+            .into_keys()
+            .filter(|name| !self.offers.contains_key(name))
+            .collect();
+        if !gone.is_empty() {
+            self.give_up(gone, "not offered any more").await;
+        }
         self.serve(granted.into_iter().map(|service| service.name).collect())
             .await;
         if let Some(carrier) = &mut self.carrier {

@@ -236,6 +236,10 @@ impl Sessions {
                 self.tell(holder, PingHolder);
                 false
             }
+            Claimed::Taken { holder } => {
+                self.log_taken(service, session, holder);
+                false
+            }
         }
     }
 
@@ -348,7 +352,7 @@ impl Message<Unclaim> for Sessions {
     async fn handle(&mut self, Unclaim { session, names }: Unclaim, _: &mut Context<Self, ()>) {
         let verdicts = names
             .iter()
-            .filter_map(|name| self.ownership.release(name, session))
+            .flat_map(|name| self.ownership.release(name, session))
             .collect();
         self.carry_out(verdicts);
     }

@@ -23,12 +23,12 @@ async fn pair(names: &[&str]) -> (Arc<Net>, Process, Process) {
 /// Names of the services that the newest `SessionUp` or `LinkUp` has.
 fn served(process: &Process) -> usize {
     let commands = process.fake.commands();
-    let counts = commands.iter().filter_map(|command| match command {
+    let mut counts = commands.iter().filter_map(|command| match command {
         Command::SessionUp(spec) => Some(spec.services.len()),
         Command::LinkUp(spec) => Some(spec.services.len()),
         _ => None,
     });
-    counts.last().unwrap_or(0)
+    counts.next_back().unwrap_or(0)
 }
 
 #[tokio::test(start_paused = true)]
