@@ -50,4 +50,9 @@ impl ClientSession {
     pub(super) fn proof_for_tests(&self, service: &str, token: &str) -> Vec<u8> {
         prove(&Token::new(token), Prover::Client, &self.binding, service).to_vec()
     }
+
+    /// The server's proof in this session.
+    pub(super) fn server_proof_for_tests(&self, service: &str, token: &str) -> Vec<u8> {
+        prove(&Token::new(token), Prover::Server, &self.binding, service).to_vec()
+    }
 }

@@ -1,6 +1,7 @@
 //! Both machines against each other, and against those who mean them harm.
 
 mod fuzzing;
+mod handshake;
 mod hostile;
 mod inside;
 mod pair;
@@ -8,4 +9,5 @@ mod resumption;
 mod services;
 mod shutdown;
 mod sim;
+mod vectors;
 mod violations;

@@ -173,3 +173,36 @@ fn nothing_happens_after_the_end() {
         .filter(|event| matches!(event, ClientEvent::Closed(_)));
     assert_eq!(ends.count(), 1);
 }
+
+#[test]
+fn a_peer_cannot_drain_for_longer_than_an_hour() {
+    let mut pair = Pair::up();
+    let close = wire::Close {
+        reason: 1,
+        deadline_ms: u32::MAX,
+        text: "\u{1b}[31m".into(),
+    };
+    pair.client
+        .take_for_tests(pair.now, wire::control::Message::Close(close));
+    pair.collect();
+    let closing = ClientEvent::PeerClosing {
+        reason: CloseReason::GoingAway,
+        deadline: Duration::from_secs(3600),
+        text: " [31m".into(),
+    };
+    assert_eq!(pair.client_events.last(), Some(&closing));
+}
+
+#[test]
+fn pings_without_answer_are_bounded() {
+    let mut pair = Pair::up();
+    for _ in 0..1000 {
+        pair.client.ping(pair.now).unwrap();
+    }
+    pair.run();
+    let pongs = pair
+        .client_events
+        .iter()
+        .filter(|event| matches!(event, ClientEvent::Pong { .. }));
+    assert_eq!(pongs.count(), 16);
+}
