@@ -4,6 +4,7 @@ mod fuzzing;
 mod handshake;
 mod hostile;
 mod inside;
+mod lies;
 mod pair;
 mod resumption;
 mod services;

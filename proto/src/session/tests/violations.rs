@@ -29,7 +29,7 @@ fn wire_offer(name: &str) -> wire::Offer {
 }
 
 /// What an established server makes of a message.
-fn server_takes(messages: impl IntoIterator<Item = Message>) -> Closed {
+pub(super) fn server_takes(messages: impl IntoIterator<Item = Message>) -> Closed {
     let mut pair = Pair::up();
     for message in messages {
         pair.server.take_for_tests(pair.now, message);
@@ -42,7 +42,7 @@ fn server_takes(messages: impl IntoIterator<Item = Message>) -> Closed {
 }
 
 /// What an established client makes of a message.
-fn client_takes(messages: impl IntoIterator<Item = Message>) -> Closed {
+pub(super) fn client_takes(messages: impl IntoIterator<Item = Message>) -> Closed {
     let mut pair = Pair::up();
     for message in messages {
         pair.client.take_for_tests(pair.now, message);
@@ -53,14 +53,14 @@ fn client_takes(messages: impl IntoIterator<Item = Message>) -> Closed {
     closed
 }
 
-fn violation(violation: Violation) -> Closed {
+pub(super) fn violation(violation: Violation) -> Closed {
     Closed {
         reason: violation.reason(),
         cause: CloseCause::Violation(violation),
     }
 }
 
-fn want(service: &str, lane: Lane, vouchers: Vec<Vec<u8>>) -> Message {
+pub(super) fn want(service: &str, lane: Lane, vouchers: Vec<Vec<u8>>) -> Message {
     let lane = match lane {
         Lane::Direct => wire::want::Lane::Direct,
         Lane::Mux => wire::want::Lane::Mux,
@@ -245,118 +245,6 @@ fn a_request_number_that_is_used_twice() {
         pair.server.take_for_tests(pair.now, Message::Register(register));
     }
     assert_eq!(pair.server_closed(), Some(violation(Violation::TooManyRequests)));
-}
-
-#[test]
-fn an_answer_without_a_question() {
-    let registered = Message::Registered(wire::Registered {
-        request: 9,
-        services: vec![],
-    });
-    assert_eq!(client_takes([registered]), violation(Violation::UnknownRequest));
-    let pong = || Message::Pong(wire::Pong::default());
-    assert_eq!(client_takes([pong()]), violation(Violation::UnsolicitedPong));
-    assert_eq!(server_takes([pong()]), violation(Violation::UnsolicitedPong));
-}
-
-#[test]
-fn wants_that_break_the_rules() {
-    let voucher = || vec![0; 18];
-    let too_many = vec![voucher(); MAX_VOUCHERS_PER_WANT + 1];
-    assert_eq!(
-        client_takes([want("web", Lane::Mux, too_many)]),
-        violation(Violation::TooManyVouchers)
-    );
-    assert_eq!(
-        client_takes([want("web", Lane::Direct, vec![voucher()])]),
-        violation(Violation::WrongLane)
-    );
-    assert_eq!(
-        client_takes([want("web", Lane::Mux, vec![vec![0; 17]])]),
-        violation(Violation::Field("vouchers"))
-    );
-    assert_eq!(
-        client_takes([want("", Lane::Mux, vec![])]),
-        violation(Violation::Field("service"))
-    );
-}
-
-#[test]
-fn a_want_for_a_service_that_the_server_did_not_prove() {
-    let now = Instant::now();
-    let config = server_config(now, &[("web", "secret"), ("mail", "secret2")]);
-    let services = vec![offer("web", "secret"), offer("mail", "other")];
-    let mut pair = Pair::with_ticket(now, client_config(services), config, None);
-    let (client, _) = pair.establish();
-    assert_eq!(client.services[1].outcome, ServiceOutcome::Refused(Refusal::WrongToken));
-    pair.client
-        .take_for_tests(now, want("mail", Lane::Mux, vec![vec![0; 18]]));
-    assert_eq!(pair.client_closed(), Some(violation(Violation::UnprovenService)));
-}
-
-#[test]
-fn a_service_granted_without_proof_is_not_acted_on() {
-    let mut pair = Pair::up();
-    pair.client.register(pair.now, vec![offer("mail", "secret2")]).unwrap();
-    let lie = wire::Result {
-        name: "mail".into(),
-        outcome: wire::result::Outcome::Ok.into(),
-        proof: vec![0; 32],
-        mux_version: 1,
-        ..wire::Result::default()
-    };
-    let registered = wire::Registered {
-        request: 1,
-        services: vec![lie],
-    };
-    pair.client.take_for_tests(pair.now, Message::Registered(registered));
-    pair.collect();
-    let status = ServiceStatus {
-        name: "mail".into(),
-        outcome: ServiceOutcome::ServerUnproven,
-    };
-    assert_eq!(
-        pair.client_events.last(),
-        Some(&ClientEvent::Registered { services: vec![status] })
-    );
-    pair.client
-        .take_for_tests(pair.now, want("mail", Lane::Mux, vec![vec![0; 18]]));
-    assert_eq!(pair.client_closed(), Some(violation(Violation::UnprovenService)));
-}
-
-#[test]
-fn values_of_the_server_outside_their_bounds() {
-    let ticket = |ticket: usize, secret: usize| {
-        Message::Ticket(wire::Ticket {
-            ticket: vec![0; ticket],
-            secret: vec![0; secret],
-            lifetime_s: 1,
-        })
-    };
-    assert_eq!(client_takes([ticket(5, 31)]), violation(Violation::Field("secret")));
-    assert_eq!(
-        client_takes([ticket(MAX_TICKET_BYTES + 1, 32)]),
-        violation(Violation::Field("ticket"))
-    );
-    let names = Message::Unregister(wire::Unregister {
-        services: vec![String::new()],
-    });
-    assert_eq!(client_takes([names]), violation(Violation::Field("service")));
-    let results = vec![wire::Result::default(); 2];
-    let registered = Message::Registered(wire::Registered {
-        request: 0,
-        services: results,
-    });
-    assert_eq!(client_takes([registered]), violation(Violation::DuplicateService));
-    let results = (0..1025).map(|number| wire::Result {
-        name: number.to_string(),
-        ..wire::Result::default()
-    });
-    let registered = Message::Registered(wire::Registered {
-        request: 0,
-        services: results.collect(),
-    });
-    assert_eq!(client_takes([registered]), violation(Violation::TooManyServices));
 }
 
 #[test]
