@@ -65,6 +65,8 @@ pub struct ControlSnapshot {
     pub handshakes_failed: u64,
     /// Gauge: sessions at the server, those without a control carrier included.
     pub sessions: u64,
+    /// Control carriers of the server that came with a ticket instead of a full handshake.
+    pub resumed: u64,
     /// Gauge: established sessions of the client.
     pub links: u64,
     /// Gauge: services of the server whose public listeners are open.
@@ -200,6 +202,7 @@ impl ControlPlane {
             handshakes_refused: read(|gauges| &gauges.handshakes_refused),
             handshakes_failed: read(|gauges| &gauges.handshakes_failed),
             sessions: read(|gauges| &gauges.sessions),
+            resumed: read(|gauges| &gauges.resumed),
             links: read(|gauges| &gauges.links),
             services_open: read(|gauges| &gauges.services_open),
             events_dropped: read(|gauges| &gauges.events_dropped),

@@ -203,6 +203,8 @@ pub(crate) struct Gauges {
     pub(crate) handshakes_failed: AtomicU64,
     /// Gauge: sessions at the server.
     pub(crate) sessions: AtomicU64,
+    /// Control carriers of the server that came with a ticket.
+    pub(crate) resumed: AtomicU64,
     /// Gauge: sessions of the client.
     pub(crate) links: AtomicU64,
     /// Gauge: services whose public listeners are open.

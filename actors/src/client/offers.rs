@@ -6,6 +6,9 @@ use kariz_proto::session::{Backoff, ServiceKind, ServiceOffer, ServiceOutcome, S
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+/// Services that are due within this time of each other are offered together.
+pub(crate) const TOGETHER: Duration = Duration::from_secs(1);
+
 /// The services of one link by name.
 pub(crate) struct Offers {
     retry_max: Duration,
@@ -100,11 +103,12 @@ impl Offers {
         due.min()
     }
 
-    /// What has to be offered now.
+    /// What has to be offered now, and what would have to be a moment later: hundreds of services that were refused
+    /// together are offered again in a few messages, not one by one.
     pub(crate) fn take_due(&mut self, now: Instant) -> Vec<ServiceOffer> {
         let mut offers = Vec::new();
         for (name, entry) in &mut self.entries {
-            if matches!(entry.state, State::Due(at) if at <= now) {
+            if matches!(entry.state, State::Due(at) if at <= now + TOGETHER) {
                 entry.state = State::Offered;
                 offers.push(offer(name, &entry.spec));
             }

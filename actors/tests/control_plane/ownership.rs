@@ -137,3 +137,44 @@ async fn a_client_that_flaps_changes_nothing_for_the_one_that_serves() {
     sleep(Duration::from_secs(40)).await;
     assert_eq!(server.plane.snapshot().sessions, 1, "what has flapped is gone");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_contested_services_change_hands_together() {
+    let net = Arc::new(Net::default());
+    let names: Vec<String> = (0..1024).map(|index| format!("service number {index}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let server = Process::start(&net, SERVER, specs::server(&names)).await;
+    let first = Process::start(&net, "10.0.0.2:0", specs::client(&[SERVER], &names)).await;
+    first.fake.link_up(0).await;
+    let second = Process::start(&net, "10.0.0.3:0", specs::client(&[SERVER], &names)).await;
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(owners(&server.fake).len(), 1);
+    assert_eq!(
+        server.plane.snapshot().sessions,
+        2,
+        "nobody is killed for not keeping up"
+    );
+    let (mark, silent) = (server.fake.mark(), Instant::now());
+    drop(first);
+    net.set("10.0.0.2:0".parse().unwrap(), Path::Silent);
+    second
+        .fake
+        .wait(0, |command| match command {
+            Command::LinkUp(spec) => (spec.services.len() == 1024).then_some(()),
+            _ => None,
+        })
+        .await;
+    assert!(silent.elapsed() <= Duration::from_secs(15), "{:?}", silent.elapsed());
+    sleep(Duration::from_secs(60)).await;
+    let since = server.fake.since(mark);
+    let told = since
+        .iter()
+        .filter(|command| matches!(command, Command::SessionUp(_)))
+        .count();
+    assert!(told < 200, "the workers were told {told} times");
+    assert!(
+        !since
+            .iter()
+            .any(|command| matches!(command, Command::CloseService { .. } | Command::OpenService(_)))
+    );
+}

@@ -119,6 +119,7 @@ async fn a_lost_control_carrier_is_resumed_with_the_next_epoch_and_open_listener
     let second = server.fake.session_up(at_server).await;
     assert_eq!((second.session, second.epoch), (first.session, Epoch(2)));
     assert_ne!(second.carrier_key, first.carrier_key);
+    assert_eq!(server.plane.snapshot().resumed, 1, "the ticket is used");
     let link = client.fake.link_up(at_client).await;
     assert_eq!((link.epoch, &link.carrier_key), (Epoch(2), &second.carrier_key));
     let lost = server.fake.wait(at_server, |command| match command {

@@ -1,29 +1,37 @@
 //! One client at the server, with or without a control carrier.
 
-use super::services::{Release, Serve, Served, Services};
-use super::sessions::{Answered, Claim, Draining, Sessions, Unclaim};
+mod messages;
+mod serving;
+
+pub(crate) use messages::{Attach, ClaimAnswer, Notice, Reload, Want};
+
+use super::services::{Release, Services};
+use super::sessions::{Answered, Claim, Draining, Sessions};
 use crate::driver::{Driver, now, random};
 use crate::limits::{Budgets, Limits, Scope, SetBudgets};
 use crate::shared::{Held, Shared};
 use kameo::prelude::*;
-use kariz_proto::control::{
-    BudgetSet, CarrierKey, Command, Epoch, InstanceId, ServedService, ServiceId, SessionId, SessionSpec, Voucher,
-};
+use kariz_proto::control::{CarrierKey, Command, Epoch, InstanceId, ServiceId, SessionId, Voucher};
 use kariz_proto::model::{Limits as LimitSpec, ServiceName};
 use kariz_proto::session::{
-    CloseCause, CloseReason, Closed, Features, Grant, KnownServices, MAX_VOUCHERS_PER_WANT, ProvenService,
-    ServerEstablished, ServerEvent, ServerSession, TICKET_LIFETIME,
+    CloseCause, CloseReason, Closed, Features, KnownServices, ServerEvent, ServerSession, TICKET_LIFETIME,
 };
+use serving::Offer;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 /// Vouchers that wait to be told to the client; more are dropped, and their workers ask again.
 pub(crate) const MAX_PENDING_VOUCHERS: usize = 8192;
+
+/// Messages that may wait for a session. Wants take no more than half of it, so that what a session has to know always
+/// finds room unless it hangs.
+pub(crate) const MAILBOX: usize = 512;
 
 /// Listeners of a session that has ended stay open this long for a successor that has the services already.
 pub(crate) const RELEASE_LINGER: Duration = Duration::from_secs(1);
@@ -62,14 +70,6 @@ struct Carrier {
     draining: bool,
 }
 
-struct Offer {
-    proven: ProvenService,
-    /// Whether the client was told that it serves this.
-    told: bool,
-    /// Present while the session owns the service.
-    served: Option<Served>,
-}
-
 /// How a session ends.
 struct End {
     reason: String,
@@ -84,47 +84,6 @@ pub(crate) struct SessionArgs {
     pub(crate) sessions: ActorRef<Sessions>,
     pub(crate) attach: Attach,
 }
-
-/// A (new) control carrier.
-pub(crate) struct Attach {
-    pub(crate) driver: Box<Driver<ServerSession>>,
-    pub(crate) established: ServerEstablished,
-    pub(crate) proven: Vec<ProvenService>,
-    /// Those of `proven` that the session owns now.
-    pub(crate) granted: Vec<ProvenService>,
-    pub(crate) peer: SocketAddr,
-}
-
-/// A worker needs carriers.
-pub(crate) struct Want {
-    pub(crate) session: SessionId,
-    pub(crate) epoch: Epoch,
-    pub(crate) service: ServiceId,
-    pub(crate) vouchers: Vec<Voucher>,
-}
-
-/// What became of a [`Claim`].
-pub(crate) struct ClaimAnswer {
-    pub(crate) epoch: Epoch,
-    pub(crate) request: u64,
-    pub(crate) proven: Vec<ProvenService>,
-    pub(crate) granted: Vec<Grant>,
-}
-
-/// The session owns these services now.
-pub(crate) struct Granted(pub(crate) Vec<ServiceName>);
-
-/// Others own these services for good.
-pub(crate) struct NotGranted(pub(crate) Vec<ServiceName>);
-
-/// Others have taken these services.
-pub(crate) struct Revoked(pub(crate) Vec<ServiceName>);
-
-/// Somebody wants a service of the session: is its client alive?
-pub(crate) struct PingHolder;
-
-/// The specification has changed.
-pub(crate) struct Reload;
 
 impl Actor for Session {
     type Args = SessionArgs;
@@ -252,16 +211,7 @@ impl Session {
         let before = std::mem::take(&mut self.offers);
         self.offers = proven
             .into_iter()
-            .map(|proven| {
-                (
-                    proven.name.clone(),
-                    Offer {
-                        told: told(&proven.name),
-                        proven,
-                        served: None,
-                    },
-                )
-            })
+            .map(|proven| (proven.name.clone(), Offer::new(proven.clone(), told(&proven.name))))
             .collect();
         self.wants.clear();
         self.waiting_vouchers = 0;
@@ -278,13 +228,16 @@ impl Session {
             .into_keys()
             .filter(|name| !self.offers.contains_key(name))
             .collect();
+        self.serve(granted.into_iter().map(|service| service.name).collect())
+            .await;
         if !gone.is_empty() {
             self.give_up(gone, "not offered any more").await;
         }
-        self.serve(granted.into_iter().map(|service| service.name).collect())
-            .await;
         if let Some(carrier) = &mut self.carrier {
             carrier.driver.machine.set_services(self.known.clone());
+        }
+        if established.resumed {
+            self.shared.gauges.resumed.fetch_add(1, Ordering::Relaxed);
         }
         tracing::info!(
             session_id = %self.id,
@@ -298,97 +251,6 @@ impl Session {
         if self.drain.borrow().is_some() {
             self.drain();
         }
-    }
-
-    /// Owns services from now on: opens them, tells the workers, then the client.
-    async fn serve(&mut self, names: Vec<ServiceName>) {
-        let names: Vec<ServiceName> = names
-            .into_iter()
-            .filter(|name| self.offers.contains_key(name))
-            .collect();
-        if !names.is_empty() {
-            let served = self
-                .services
-                .ask(Serve {
-                    session: self.id,
-                    names: names.clone(),
-                })
-                .await
-                .unwrap_or_default();
-            for served in served {
-                if let Some(offer) = self.offers.get_mut(&served.name) {
-                    offer.served = Some(served);
-                }
-            }
-        }
-        self.say().await;
-        let untold: Vec<ServiceName> = names
-            .into_iter()
-            .filter(|name| {
-                self.offers
-                    .get(name)
-                    .is_some_and(|offer| !offer.told && offer.served.is_some())
-            })
-            .collect();
-        if let (Some(carrier), false) = (&mut self.carrier, untold.is_empty())
-            && carrier.driver.machine.grant(now(), &untold).is_ok()
-        {
-            for name in &untold {
-                if let Some(offer) = self.offers.get_mut(name) {
-                    offer.told = true;
-                }
-            }
-        }
-    }
-
-    /// Tells the workers what the session serves.
-    async fn say(&mut self) {
-        let (Some(carrier), Some(server)) = (&self.carrier, &self.shared.spec().server) else {
-            return;
-        };
-        if carrier.draining {
-            return;
-        }
-        let services = self.offers.values().filter_map(|offer| {
-            let served = offer.served.as_ref()?;
-            let mut mux = served.mux;
-            mux.version = offer.proven.mux_version;
-            Some(ServedService {
-                service: served.id,
-                pool: offer.proven.connection_pool,
-                mux,
-            })
-        });
-        let spec = SessionSpec {
-            session: self.id,
-            epoch: carrier.epoch,
-            carrier_key: carrier.key.clone(),
-            lane: server.transport.lane(),
-            kariz_mux: carrier.features.contains(Features::KARIZ_MUX),
-            max_carriers: server.max_carriers,
-            max_visitors: server.session_limits.visitors,
-            budgets: BudgetSet {
-                session: self.budgets.pair(),
-                ..BudgetSet::default()
-            },
-            services: services.collect(),
-        };
-        self.shared.tell(Command::SessionUp(Arc::new(spec))).await;
-    }
-
-    async fn set_budgets(&mut self) {
-        let limits = self
-            .shared
-            .spec()
-            .server
-            .as_ref()
-            .map(|server| server.session_limits)
-            .unwrap_or_default();
-        let set = SetBudgets {
-            scope: Scope::Session(self.id),
-            limits,
-        };
-        self.budgets = self.limits.ask(set).await.unwrap_or_default();
     }
 
     async fn on_event(&mut self, event: ServerEvent) {
@@ -475,6 +337,14 @@ impl Session {
         }
     }
 
+    fn ping(&mut self) {
+        if let Some(carrier) = &mut self.carrier
+            && carrier.driver.machine.ping(now()).is_ok()
+        {
+            self.asked = true;
+        }
+    }
+
     fn drain(&mut self) {
         let until = *self.drain.borrow_and_update();
         if let (Some(until), Some(carrier)) = (until, &mut self.carrier) {
@@ -486,94 +356,6 @@ impl Session {
         }
     }
 
-    fn send_wants(&mut self) {
-        let (Some(carrier), false) = (&mut self.carrier, self.wants.is_empty()) else {
-            return;
-        };
-        self.waiting_vouchers = 0;
-        let Some(lane) = self.shared.spec().server.as_ref().map(|server| server.transport.lane()) else {
-            return;
-        };
-        for (service, vouchers) in std::mem::take(&mut self.wants) {
-            let mut served = self.offers.values().filter_map(|offer| offer.served.as_ref());
-            let Some(served) = served.find(|served| served.id == service) else {
-                continue;
-            };
-            for vouchers in vouchers.chunks(MAX_VOUCHERS_PER_WANT) {
-                if let Err(error) = carrier.driver.machine.want(now(), &served.name, lane, vouchers) {
-                    tracing::debug!(session_id = %self.id, service = &*served.name, reason = %error, "want dropped");
-                }
-            }
-        }
-    }
-
-    /// Services that the session does not serve any more, by the client's or the configuration's wish.
-    async fn give_up(&mut self, names: Vec<ServiceName>, reason: &'static str) {
-        self.offers.retain(|name, _| !names.contains(name));
-        self.report(Unclaim {
-            session: self.id,
-            names: names.clone(),
-        })
-        .await;
-        let release = Release {
-            session: self.id,
-            names: Some(names),
-            linger: RELEASE_LINGER,
-            reason,
-        };
-        if self.services.tell(release).await.is_err() {
-            tracing::debug!(session_id = %self.id, "the control plane is stopping");
-        }
-        self.say().await;
-    }
-
-    /// Services that others have.
-    async fn lose(&mut self, names: &[ServiceName]) {
-        let told: Vec<ServiceName> = names
-            .iter()
-            .filter(|name| self.offers.get(*name).is_some_and(|offer| offer.told))
-            .cloned()
-            .collect();
-        for name in names {
-            if let Some(offer) = self.offers.get_mut(name) {
-                offer.told = false;
-                offer.served = None;
-            }
-        }
-        self.say().await;
-        self.unregister(&told);
-    }
-
-    fn unregister(&mut self, names: &[ServiceName]) {
-        if let (Some(carrier), false) = (&mut self.carrier, names.is_empty())
-            && let Err(error) = carrier.driver.machine.unregister(now(), names)
-        {
-            tracing::debug!(session_id = %self.id, reason = %error, "the client was not told of dropped services");
-        }
-    }
-
-    async fn reload(&mut self) {
-        let known = self.shared.known_services();
-        let old = std::mem::replace(&mut self.known, known.clone());
-        if let Some(carrier) = &mut self.carrier {
-            carrier.driver.machine.set_services(known.clone());
-        }
-        let gone: Vec<ServiceName> = self
-            .offers
-            .keys()
-            .filter(|name| known.get(*name) != old.get(*name))
-            .cloned()
-            .collect();
-        if !gone.is_empty() {
-            self.unregister(&gone);
-            self.give_up(gone, "configuration").await;
-        }
-        self.set_budgets().await;
-        let names = self.offers.iter().filter(|(_, offer)| offer.served.is_some());
-        let names = names.map(|(name, _)| name.clone()).collect();
-        self.serve(names).await;
-    }
-
     /// Says something to the registry, which never waits for a session.
     async fn report<M: Send + 'static>(&mut self, message: M)
     where
@@ -582,108 +364,5 @@ impl Session {
         if self.sessions.tell(message).await.is_err() {
             tracing::debug!(session_id = %self.id, "the control plane is stopping");
         }
-    }
-}
-
-impl Message<Attach> for Session {
-    type Reply = ();
-
-    async fn handle(&mut self, attach: Attach, _: &mut Context<Self, ()>) {
-        self.attach(attach).await;
-    }
-}
-
-impl Message<Want> for Session {
-    type Reply = ();
-
-    async fn handle(&mut self, want: Want, _: &mut Context<Self, ()>) {
-        let current = self.carrier.as_ref().is_some_and(|carrier| carrier.epoch == want.epoch);
-        if !current || self.waiting_vouchers + want.vouchers.len() > MAX_PENDING_VOUCHERS {
-            return;
-        }
-        self.waiting_vouchers += want.vouchers.len();
-        self.wants.entry(want.service).or_default().extend(want.vouchers);
-    }
-}
-
-impl Message<ClaimAnswer> for Session {
-    type Reply = ();
-
-    async fn handle(&mut self, answer: ClaimAnswer, _: &mut Context<Self, ()>) {
-        let Some(carrier) = self.carrier.as_mut().filter(|carrier| carrier.epoch == answer.epoch) else {
-            return;
-        };
-        if let Err(error) = carrier
-            .driver
-            .machine
-            .answer_register(now(), answer.request, &answer.granted)
-        {
-            tracing::debug!(session_id = %self.id, reason = %error, "a registration could not be answered");
-        }
-        let mut granted = Vec::new();
-        for (proven, grant) in answer.proven.into_iter().zip(answer.granted) {
-            let told = grant == Grant::Ok;
-            if told {
-                granted.push(proven.name.clone());
-            }
-            self.offers.insert(
-                proven.name.clone(),
-                Offer {
-                    proven,
-                    told,
-                    served: None,
-                },
-            );
-        }
-        self.serve(granted).await;
-    }
-}
-
-impl Message<Granted> for Session {
-    type Reply = ();
-
-    async fn handle(&mut self, Granted(names): Granted, _: &mut Context<Self, ()>) {
-        self.serve(names).await;
-    }
-}
-
-impl Message<NotGranted> for Session {
-    type Reply = ();
-
-    async fn handle(&mut self, NotGranted(names): NotGranted, _: &mut Context<Self, ()>) {
-        if names
-            .iter()
-            .any(|name| self.offers.get(name).is_some_and(|offer| offer.told))
-        {
-            self.lose(&names).await;
-        }
-    }
-}
-
-impl Message<Revoked> for Session {
-    type Reply = ();
-
-    async fn handle(&mut self, Revoked(names): Revoked, _: &mut Context<Self, ()>) {
-        self.lose(&names).await;
-    }
-}
-
-impl Message<PingHolder> for Session {
-    type Reply = ();
-
-    async fn handle(&mut self, PingHolder: PingHolder, _: &mut Context<Self, ()>) {
-        if let Some(carrier) = &mut self.carrier
-            && carrier.driver.machine.ping(now()).is_ok()
-        {
-            self.asked = true;
-        }
-    }
-}
-
-impl Message<Reload> for Session {
-    type Reply = ();
-
-    async fn handle(&mut self, Reload: Reload, _: &mut Context<Self, ()>) {
-        self.reload().await;
     }
 }

@@ -1,25 +1,25 @@
 //! Who is connected, and who owns which service.
 
+mod messages;
+
+pub(crate) use messages::{Answered, Apply, Claim, Decide, Draining, Establish, Unclaim, Yielded};
+
 use super::services::Services;
-use super::session::{
-    Attach, ClaimAnswer, Granted, NotGranted, PingHolder, Reload, Revoked, Session, SessionArgs, Want,
-};
-use crate::driver::{Driver, now, random};
+use super::session::{self, Attach, Notice, Session, SessionArgs};
+use crate::driver::{now, random};
 use crate::limits::Limits;
 use crate::shared::Shared;
 use kameo::prelude::*;
-use kariz_proto::control::{Epoch, SessionId};
+use kariz_proto::control::SessionId;
 use kariz_proto::model::ServiceName;
 use kariz_proto::session::{
-    AuthRequest, Claim as Claimed, Decision, Grant, Outcome, Ownership, ProvenService, ServerEstablished,
-    ServerSession, Verdict,
+    AuthRequest, Claim as Claimed, Decision, Grant, Outcome, Ownership, ProvenService, Verdict,
 };
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use tokio::time::sleep_until;
 
 /// Most sessions at a time.
@@ -38,6 +38,8 @@ pub(crate) struct Sessions {
     ownership: Ownership,
     sessions: HashMap<SessionId, Entry>,
     actors: HashMap<ActorId, SessionId>,
+    /// What the message being handled has brought about for sessions; empty between messages.
+    notices: HashMap<SessionId, Notice>,
 }
 
 struct Entry {
@@ -46,41 +48,6 @@ struct Entry {
     /// Contests that were logged: the losers try again and again.
     logged: HashSet<ServiceName>,
 }
-
-/// What a client that has proven services gets. Changes nothing. `None` if there is no room for another session.
-pub(crate) struct Decide(pub(crate) AuthRequest);
-
-/// A session is up.
-pub(crate) struct Establish {
-    pub(crate) driver: Box<Driver<ServerSession>>,
-    pub(crate) established: ServerEstablished,
-    /// Everything that the client has proven, granted or not.
-    pub(crate) proven: Vec<ProvenService>,
-    pub(crate) peer: SocketAddr,
-}
-
-/// A session's client offers further services. Answered by [`ClaimAnswer`].
-pub(crate) struct Claim {
-    pub(crate) session: SessionId,
-    pub(crate) epoch: Epoch,
-    pub(crate) request: u64,
-    pub(crate) proven: Vec<ProvenService>,
-}
-
-/// A session gives up services.
-pub(crate) struct Unclaim {
-    pub(crate) session: SessionId,
-    pub(crate) names: Vec<ServiceName>,
-}
-
-/// A session's client answered a ping.
-pub(crate) struct Answered(pub(crate) SessionId);
-
-/// A session's client is going away.
-pub(crate) struct Draining(pub(crate) SessionId);
-
-/// Has the sessions look at the specification in force.
-pub(crate) struct Apply;
 
 impl Actor for Sessions {
     type Args = (Arc<Shared>, ActorRef<Limits>, ActorRef<Services>);
@@ -95,6 +62,7 @@ impl Actor for Sessions {
             ownership: Ownership::new(),
             sessions: HashMap::new(),
             actors: HashMap::new(),
+            notices: HashMap::new(),
         })
     }
 
@@ -110,6 +78,7 @@ impl Actor for Sessions {
                 () = sleep_until(due.unwrap_or_else(now).into()), if due.is_some() => {
                     let verdicts = self.ownership.handle_timeout(now());
                     self.carry_out(verdicts);
+                    self.send_notices();
                 }
             }
         }
@@ -126,6 +95,7 @@ impl Actor for Sessions {
             self.sessions.remove(&session);
             let verdicts = self.ownership.remove(session);
             self.carry_out(verdicts);
+            self.send_notices();
         }
         Ok(ControlFlow::Continue(()))
     }
@@ -208,7 +178,7 @@ impl Sessions {
                     sessions: self.me.clone(),
                     attach,
                 };
-                let actor = Session::spawn_link(&self.me, args).await;
+                let actor = Session::spawn_link_with_mailbox(&self.me, args, mailbox::bounded(session::MAILBOX)).await;
                 self.actors.insert(actor.id(), session);
                 self.sessions.insert(
                     session,
@@ -227,13 +197,13 @@ impl Sessions {
         match self.ownership.claim(now(), service, session) {
             Claimed::Granted { from } => {
                 if let Some(from) = from.filter(|from| *from != session) {
-                    self.tell(from, Revoked(vec![service.clone()]));
+                    self.notice(from).revoked.push(service.clone());
                 }
                 true
             }
             Claimed::Contested { holder } => {
                 tracing::debug!(service = &**service, session_id = %session, %peer, %holder, "service contested");
-                self.tell(holder, PingHolder);
+                self.notice(holder).ping = true;
                 false
             }
             Claimed::Taken { holder } => {
@@ -253,13 +223,13 @@ impl Sessions {
             match outcome {
                 Outcome::Granted { from } => {
                     if let Some(from) = from.filter(|from| *from != claimant) {
-                        self.tell(from, Revoked(vec![service.clone()]));
+                        self.notice(from).revoked.push(service.clone());
                     }
-                    self.tell(claimant, Granted(vec![service]));
+                    self.notice(claimant).granted.push(service);
                 }
                 Outcome::Taken { holder } => {
                     self.log_taken(&service, claimant, holder);
-                    self.tell(claimant, NotGranted(vec![service]));
+                    self.notice(claimant).not_granted.push(service);
                 }
             }
         }
@@ -282,6 +252,18 @@ impl Sessions {
         }
     }
 
+    /// What a session is going to be told.
+    fn notice(&mut self, session: SessionId) -> &mut Notice {
+        self.notices.entry(session).or_default()
+    }
+
+    /// Tells every session what has come together for it.
+    fn send_notices(&mut self) {
+        for (session, notice) in std::mem::take(&mut self.notices) {
+            self.tell(session, notice);
+        }
+    }
+
     /// Tells a session something that it has to know.
     fn tell<M: Send + 'static>(&self, session: SessionId, message: M)
     where
@@ -291,110 +273,6 @@ impl Sessions {
             && entry.actor.tell(message).try_send().is_err()
         {
             entry.actor.kill();
-        }
-    }
-}
-
-impl Message<Decide> for Sessions {
-    type Reply = Option<Decision>;
-
-    async fn handle(&mut self, Decide(request): Decide, _: &mut Context<Self, Self::Reply>) -> Option<Decision> {
-        self.decide(&request)
-    }
-}
-
-impl Message<Establish> for Sessions {
-    type Reply = ();
-
-    async fn handle(&mut self, message: Establish, _: &mut Context<Self, ()>) {
-        self.establish(message).await;
-    }
-}
-
-impl Message<Claim> for Sessions {
-    type Reply = ();
-
-    async fn handle(
-        &mut self,
-        Claim {
-            session,
-            epoch,
-            request,
-            proven,
-        }: Claim,
-        _: &mut Context<Self, ()>,
-    ) {
-        let Some(peer) = self.sessions.get(&session).map(|entry| entry.peer) else {
-            return;
-        };
-        let granted = proven
-            .iter()
-            .map(|service| match self.claim(&service.name, session, peer) {
-                true => Grant::Ok,
-                false => Grant::Taken,
-            })
-            .collect();
-        self.tell(
-            session,
-            ClaimAnswer {
-                epoch,
-                request,
-                proven,
-                granted,
-            },
-        );
-    }
-}
-
-impl Message<Unclaim> for Sessions {
-    type Reply = ();
-
-    async fn handle(&mut self, Unclaim { session, names }: Unclaim, _: &mut Context<Self, ()>) {
-        let verdicts = names
-            .iter()
-            .flat_map(|name| self.ownership.release(name, session))
-            .collect();
-        self.carry_out(verdicts);
-    }
-}
-
-impl Message<Answered> for Sessions {
-    type Reply = ();
-
-    async fn handle(&mut self, Answered(session): Answered, _: &mut Context<Self, ()>) {
-        let verdicts = self.ownership.answered(session);
-        self.carry_out(verdicts);
-    }
-}
-
-impl Message<Draining> for Sessions {
-    type Reply = ();
-
-    async fn handle(&mut self, Draining(session): Draining, _: &mut Context<Self, ()>) {
-        let verdicts = self.ownership.drain(session);
-        self.carry_out(verdicts);
-    }
-}
-
-impl Message<Want> for Sessions {
-    type Reply = ();
-
-    async fn handle(&mut self, want: Want, _: &mut Context<Self, ()>) {
-        let Some(entry) = self.sessions.get(&want.session) else {
-            return;
-        };
-        if entry.actor.tell(want).try_send().is_err() {
-            self.shared.gauges.events_dropped.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Message<Apply> for Sessions {
-    type Reply = ();
-
-    async fn handle(&mut self, Apply: Apply, _: &mut Context<Self, ()>) {
-        for session in self.sessions.keys().copied().collect::<Vec<_>>() {
-            self.tell(session, Reload);
         }
     }
 }
