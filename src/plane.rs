@@ -30,9 +30,17 @@ impl DataPlane for Workers {
 
     fn dial_control(&self, dial: ControlDial) -> BoxFuture<'_, io::Result<Box<dyn ControlStream>>> {
         Box::pin(async move {
-            let ControlDial { remote, local, socket, timeout: limit, user_timeout } = dial;
+            let ControlDial {
+                remote,
+                local,
+                socket,
+                timeout: limit,
+                user_timeout,
+            } = dial;
             let fd = kariz_dataplane::DataPlane::control_socket(remote, local, &socket, user_timeout)?;
-            let stream = timeout(limit, connect(fd, remote)).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
+            let stream = timeout(limit, connect(fd, remote))
+                .await
+                .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
             Ok(Box::new(stream?) as Box<dyn ControlStream>)
         })
     }
@@ -51,7 +59,13 @@ impl DataPlane for Workers {
 
     fn demand(&self, budget: BudgetId) -> Vec<Demand> {
         let demand = self.0.demand(budget).into_iter();
-        demand.map(|one| Demand { worker: one.worker, used: one.used, waiting: one.waiting }).collect()
+        demand
+            .map(|one| Demand {
+                worker: one.worker,
+                used: one.used,
+                waiting: one.waiting,
+            })
+            .collect()
     }
 }
 
@@ -68,19 +82,27 @@ pub(crate) struct News {
 
 impl Sink for News {
     fn event(&self, event: Event) -> Result<(), Event> {
-        self.arrivals.try_send(Arrival::Event(event)).map_err(|refused| match refused.into_inner() {
-            Arrival::Event(event) => event,
-            Arrival::Control(_) => unreachable!("the channel gives back what was sent"),
-        })
+        self.arrivals
+            .try_send(Arrival::Event(event))
+            .map_err(|refused| match refused.into_inner() {
+                Arrival::Event(event) => event,
+                Arrival::Control(_) => unreachable!("the channel gives back what was sent"),
+            })
     }
 
     fn control(&self, arrival: ControlArrival) -> Result<(), ControlArrival> {
-        let Ok(room) = self.arrivals.try_reserve() else { return Err(arrival) };
+        let Ok(room) = self.arrivals.try_reserve() else {
+            return Err(arrival);
+        };
         let ControlArrival { fd, first, peer } = arrival;
         let _runtime = self.runtime.enter();
         // The runtime has no room for it: dropping it closes it, and the client comes back.
         if let Ok(stream) = TcpStream::from_std(StdStream::from(fd)) {
-            room.send(Arrival::Control(ControlCarrier { stream: Box::new(stream), first: first.into(), peer }));
+            room.send(Arrival::Control(ControlCarrier {
+                stream: Box::new(stream),
+                first: first.into(),
+                peer,
+            }));
         }
         Ok(())
     }

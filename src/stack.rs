@@ -38,7 +38,10 @@ impl Stack {
     /// Starts the workers, then the actors. To be called on the runtime that the actors are to live on.
     pub(crate) async fn start(spec: Spec) -> Result<Self, StackError> {
         let (arrivals, news) = mpsc::channel(ARRIVALS);
-        let sink = Arc::new(News { arrivals, runtime: Handle::current() });
+        let sink = Arc::new(News {
+            arrivals,
+            runtime: Handle::current(),
+        });
         let workers = kariz_dataplane::DataPlane::start(&spec.runtime, sink).map_err(StackError::Workers)?;
         let workers = Arc::new(workers);
         let control = ControlPlane::start(spec, Arc::new(Workers(workers.clone())), news).await?;
