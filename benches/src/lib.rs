@@ -8,6 +8,7 @@
 //! - [`load`]: bulk streams and short visits for measurements, from one thread each.
 //! - [`stats`]: medians, paired ratios, quantiles.
 //! - [`contender`]: the bare relays that are the limits.
+//! - [`path`]: two network namespaces with a delay between them, which can be cut.
 //! - [`process`]: CPU time, memory and descriptors of a process.
 //! - [`poller`]: epoll, safely.
 //!
@@ -24,6 +25,7 @@
 
 pub mod contender;
 pub mod load;
+pub mod path;
 pub mod pattern;
 pub mod poller;
 pub mod process;

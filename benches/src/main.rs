@@ -17,6 +17,12 @@ struct Arguments {
 enum Command {
     /// Speed: both lanes and the relay beside the bare relays that are their limits.
     Tunnel(kit::tunnel::Options),
+    /// Memory: what an idle visitor costs at each end.
+    Memory(kit::memory::Options),
+    /// Distance: how long new visitors wait over a path with 100 ms round trip (needs root).
+    Distance(kit::distance::Options),
+    /// The checks whose numbers are too big for a test run: 1 GiB, 100,000 connections, 1,000 kills.
+    Soak(kit::soak::Options),
     /// One of the bare relays, as a process of its own (the other commands start it).
     #[command(hide = true)]
     Contend {
@@ -40,6 +46,9 @@ fn main() -> anyhow::Result<()> {
     kariz_bench::process::raise_descriptor_limit();
     match Arguments::parse().command {
         Command::Tunnel(options) => kit::tunnel::run(&options),
+        Command::Memory(options) => kit::memory::run(&options),
+        Command::Distance(options) => kit::distance::run(&options),
+        Command::Soak(options) => kit::soak::run(&options),
         Command::Contend { kind, from, to } => contend(kind, from, to),
     }
 }

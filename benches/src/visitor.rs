@@ -54,6 +54,12 @@ impl TrafficError {
             ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted
         )
     }
+
+    /// Whether nothing happened within the time limit of the socket.
+    pub fn is_timeout(&self) -> bool {
+        let Self::Io { error, .. } = self else { return false };
+        matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+    }
 }
 
 fn failed(received: u64) -> impl Fn(io::Error) -> TrafficError {

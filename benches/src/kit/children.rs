@@ -1,7 +1,7 @@
 //! Processes that a measurement starts, and ends with itself.
 
 use anyhow::{Context, Result};
-use kariz_bench::process;
+use kariz_bench::process::{self, Memory};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -27,6 +27,21 @@ impl Process {
 
     pub(crate) fn cpu_time(&self) -> Result<Duration> {
         process::cpu_time(self.child.id()).with_context(|| self.obituary())
+    }
+
+    pub(crate) fn memory(&self) -> Result<Memory> {
+        process::memory(self.child.id()).with_context(|| self.obituary())
+    }
+
+    pub(crate) fn descriptors(&self) -> Result<usize> {
+        process::descriptors(self.child.id()).with_context(|| self.obituary())
+    }
+
+    /// Kills it with SIGKILL, and waits until the kernel has closed its sockets.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
     }
 
     /// What it printed last, for an error message.

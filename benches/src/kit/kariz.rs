@@ -16,8 +16,7 @@ pub(crate) struct Kariz {
 }
 
 /// How visitors cross the tunnel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
     /// `transport = "tcp"`.
     Direct,
@@ -26,11 +25,14 @@ pub(crate) enum Lane {
 }
 
 /// Options of every command that runs Kariz.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, serde::Serialize, clap::Args)]
 pub(crate) struct KarizOptions {
     /// The program to measure; without it the kit builds one with the profile `dist`.
     #[arg(long, value_name = "PATH")]
     pub(crate) kariz: Option<PathBuf>,
+    /// Only the contenders of this kit, without Kariz.
+    #[arg(long, conflicts_with = "kariz")]
+    pub(crate) limits_only: bool,
     /// `[runtime] workers` of every Kariz process; the contenders have one thread each.
     #[arg(long, default_value_t = 1)]
     pub(crate) workers: usize,
@@ -40,20 +42,21 @@ pub(crate) struct KarizOptions {
 }
 
 impl Kariz {
-    /// Finds or builds the program; files go to `folder`.
-    pub(crate) fn prepare(options: &KarizOptions, folder: &Path) -> Result<Self> {
+    /// Finds or builds the program, unless the options leave it out; files go to `folder`.
+    pub(crate) fn prepare(options: &KarizOptions, folder: &Path) -> Result<Option<Self>> {
         let program = match &options.kariz {
+            _ if options.limits_only => return Ok(None),
             Some(path) => path
                 .canonicalize()
                 .with_context(|| format!("no program at {}", path.display()))?,
             None => build()?,
         };
-        Ok(Self {
+        Ok(Some(Self {
             program,
             workers: options.workers,
             io: options.io.clone(),
             folder: folder.to_owned(),
-        })
+        }))
     }
 
     pub(crate) fn version(&self) -> String {

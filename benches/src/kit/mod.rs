@@ -1,6 +1,11 @@
 //! The commands of the kit, and what they share.
 
-pub(crate) mod children;
-pub(crate) mod kariz;
-pub(crate) mod report;
+pub(crate) mod distance;
+pub(crate) mod memory;
+pub(crate) mod soak;
 pub(crate) mod tunnel;
+
+mod children;
+mod kariz;
+mod pair;
+mod report;

@@ -20,9 +20,6 @@ pub(crate) struct Options {
     /// How often everybody has a turn at every work.
     #[arg(long)]
     rounds: Option<usize>,
-    /// Only the contenders of this kit, without Kariz.
-    #[arg(long, conflicts_with = "kariz")]
-    limits_only: bool,
     #[command(flatten)]
     kariz: KarizOptions,
 }
@@ -56,11 +53,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     };
     let folder = tempfile::tempdir()?;
     let target = Target::start((Ipv4Addr::LOCALHOST, 0).into())?;
-    let kariz = if options.limits_only {
-        None
-    } else {
-        Some(Kariz::prepare(&options.kariz, folder.path())?)
-    };
+    let kariz = Kariz::prepare(&options.kariz, folder.path())?;
     let candidates = setup::start_all(kariz.as_ref(), target.address(), folder.path())?;
     let workers = options.kariz.workers;
     println!(

@@ -98,7 +98,7 @@ impl Contest {
     pub(super) fn rows(&self) -> serde_json::Value {
         let row = |series: &Series| {
             serde_json::json!({
-                "name": series.name, "work": series.work, "metric": series.metric,
+                "name": series.name.label(), "work": series.work, "metric": series.metric,
                 "spread": Spread::of(&series.values), "values": series.values,
             })
         };
@@ -119,8 +119,13 @@ pub(super) fn run(
         for work in works {
             eprintln!("round {round} of {rounds}: {work:?}");
             for candidate in candidates {
-                let figures = turn(candidate, target, *work, timing)
-                    .with_context(|| format!("{:?} failed at {work:?}; {}", candidate.name, candidate.obituary()))?;
+                let figures = turn(candidate, target, *work, timing).with_context(|| {
+                    format!(
+                        "{} failed at {work:?}; {}",
+                        candidate.name.label(),
+                        candidate.obituary()
+                    )
+                })?;
                 contest.record(candidate.name, *work, figures);
             }
         }

@@ -1,25 +1,30 @@
 //! Who takes part: the processes of each candidate, started once and kept for all rounds.
 
-use crate::kit::children::{self, Process};
-use crate::kit::kariz::{Kariz, Lane};
+use crate::kit::children::Process;
+use crate::kit::kariz::Kariz;
+use crate::kit::pair::{self, Addresses, Kind, Pair, Plan};
 use anyhow::{Context, Result};
-use kariz_bench::load::{free_port, wait_until_up};
-use std::net::{Ipv4Addr, SocketAddr};
+use kariz_bench::load::wait_until_up;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long a candidate may take until its first visitor gets an answer.
-const START_LIMIT: Duration = Duration::from_secs(15);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
+/// Who takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Name {
-    KarizDirect,
-    KarizMux,
+    Tunnel(Kind),
     KarizRelay,
-    SplicePair,
-    FramingPair,
     SpliceRelay,
+}
+
+impl Name {
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Tunnel(kind) => kind.label(),
+            Self::KarizRelay => "kariz relay",
+            Self::SpliceRelay => "splice relay",
+        }
+    }
 }
 
 /// A running candidate.
@@ -50,48 +55,33 @@ impl Candidate {
 /// Starts everybody in the order of their turns, and waits until each carries traffic.
 pub(super) fn start_all(kariz: Option<&Kariz>, target: SocketAddr, folder: &Path) -> Result<Vec<Candidate>> {
     let mut candidates = Vec::new();
+    for kind in Kind::all(kariz) {
+        let plan = Plan::new(kind, Addresses::local(target)?, kariz, folder);
+        let Pair { outer, inner } = plan.start()?;
+        candidates.push(Candidate {
+            name: Name::Tunnel(kind),
+            entry: plan.addresses.entry,
+            processes: vec![outer, inner],
+        });
+    }
     if let Some(kariz) = kariz {
-        for (name, lane) in [(Name::KarizDirect, Lane::Direct), (Name::KarizMux, Lane::Mux)] {
-            let (entry, carriers) = (local()?, local()?);
-            let processes = vec![
-                kariz.server(lane, entry, carriers)?,
-                kariz.client(lane, carriers, target)?,
-            ];
-            candidates.push(Candidate { name, entry, processes });
-        }
-        let entry = local()?;
+        let entry = pair::local()?;
         candidates.push(Candidate {
             name: Name::KarizRelay,
             entry,
             processes: vec![kariz.relay(entry, target)?],
         });
     }
-    let contender = |kind: &str, from: SocketAddr, to: SocketAddr| {
-        let command = children::own(&["contend", kind, &from.to_string(), &to.to_string()])?;
-        Process::start(command, folder, &format!("{kind}-{}", from.port()))
-    };
-    for (name, first, second) in [
-        (Name::SplicePair, "splice", "splice"),
-        (Name::FramingPair, "frame-entry", "frame-exit"),
-    ] {
-        let (entry, exit) = (local()?, local()?);
-        let processes = vec![contender(second, exit, target)?, contender(first, entry, exit)?];
-        candidates.push(Candidate { name, entry, processes });
-    }
-    let entry = local()?;
-    let processes = vec![contender("splice", entry, target)?];
+    let entry = pair::local()?;
+    let processes = vec![pair::contender("splice", entry, target, folder)?];
     candidates.push(Candidate {
         name: Name::SpliceRelay,
         entry,
         processes,
     });
     for candidate in &candidates {
-        wait_until_up(candidate.entry, START_LIMIT)
-            .with_context(|| format!("{:?} carries nothing; {}", candidate.name, candidate.obituary()))?;
+        wait_until_up(candidate.entry, pair::START_LIMIT)
+            .with_context(|| format!("{} carries nothing; {}", candidate.name.label(), candidate.obituary()))?;
     }
     Ok(candidates)
-}
-
-fn local() -> Result<SocketAddr> {
-    Ok((Ipv4Addr::LOCALHOST, free_port().context("finding a free port")?).into())
 }

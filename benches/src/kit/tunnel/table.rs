@@ -2,14 +2,19 @@
 
 use super::contest::{Contest, Metric, Work};
 use super::setup::Name;
+use crate::kit::pair::Kind;
 use crate::kit::report::Verdict;
 use kariz_bench::load::bulk::Direction;
 use kariz_bench::stats::Spread;
 
+const DIRECT: Name = Name::Tunnel(Kind::KarizDirect);
+const MUX: Name = Name::Tunnel(Kind::KarizMux);
+const SPLICE_PAIR: Name = Name::Tunnel(Kind::SplicePair);
+
 /// Who is held against which limit.
 const AGAINST: [(Name, Name, f64); 3] = [
-    (Name::KarizDirect, Name::SplicePair, 0.85),
-    (Name::KarizMux, Name::FramingPair, 0.80),
+    (DIRECT, SPLICE_PAIR, 0.85),
+    (MUX, Name::Tunnel(Kind::FramingPair), 0.80),
     (Name::KarizRelay, Name::SpliceRelay, 0.90),
 ];
 
@@ -28,7 +33,7 @@ pub(super) fn print(contest: &Contest) {
         }
     }
     print!("{:<28}", "median (least-greatest)");
-    names.iter().for_each(|name| print!("{:>24}", label(*name)));
+    names.iter().for_each(|name| print!("{:>24}", name.label()));
     println!();
     for (work, metric) in works {
         print!("{:<28}", format!("{} {}", describe(work), unit(metric)));
@@ -50,16 +55,16 @@ pub(super) fn verdicts(contest: &Contest) -> Vec<Verdict> {
             let ours = contest.values(name, work, Metric::GbitPerCpuS);
             let theirs = contest.values(limit, work, Metric::GbitPerCpuS);
             if let Some(ratio) = Spread::of_ratios(ours, theirs) {
-                let what = format!("{} / {}, Gbit/cpu-s, {}", label(name), label(limit), describe(work));
+                let what = format!("{} / {}, Gbit/cpu-s, {}", name.label(), limit.label(), describe(work));
                 verdicts.push(Verdict::at_least(what, ratio.median, bound));
             }
         }
     }
-    for name in [Name::KarizDirect, Name::KarizMux] {
+    for name in [DIRECT, MUX] {
         let ours = contest.values(name, Work::PingPong, Metric::RttP50Us);
-        let theirs = contest.values(Name::SplicePair, Work::PingPong, Metric::RttP50Us);
+        let theirs = contest.values(SPLICE_PAIR, Work::PingPong, Metric::RttP50Us);
         if let Some(ratio) = Spread::of_ratios(ours, theirs) {
-            let what = format!("{} / {}, round trip p50", label(name), label(Name::SplicePair));
+            let what = format!("{} / {}, round trip p50", name.label(), SPLICE_PAIR.label());
             verdicts.push(Verdict::at_most(what, ratio.median, RTT_BOUND));
         }
     }
@@ -72,17 +77,6 @@ fn cell(spread: Spread) -> String {
         "{:.digits$} ({:.digits$}-{:.digits$})",
         spread.median, spread.min, spread.max
     )
-}
-
-fn label(name: Name) -> &'static str {
-    match name {
-        Name::KarizDirect => "kariz direct",
-        Name::KarizMux => "kariz mux",
-        Name::KarizRelay => "kariz relay",
-        Name::SplicePair => "splice pair",
-        Name::FramingPair => "framing pair",
-        Name::SpliceRelay => "splice relay",
-    }
 }
 
 fn describe(work: Work) -> String {

@@ -1,0 +1,95 @@
+//! `soak`: the checks whose numbers are too big for a test run. Unlike a measurement it fails (exit 1) if one does not
+//! hold.
+
+mod growth;
+mod kills;
+
+use super::kariz::{Kariz, KarizOptions};
+use super::pair::{Addresses, Kind, Plan};
+use super::report::{self, Machine, Verdict};
+use anyhow::{Result, ensure};
+use kariz_bench::target::Target;
+use kariz_bench::visitor;
+use serde::Serialize;
+use std::net::{Ipv4Addr, TcpStream};
+use std::time::Duration;
+
+#[derive(Debug, Serialize, clap::Args)]
+pub(crate) struct Options {
+    /// Size of the big transfers, in MiB.
+    #[arg(long, default_value_t = 1024)]
+    transfer_mib: u64,
+    /// Short connections of the growth check.
+    #[arg(long, default_value_t = 100_000)]
+    connections: u64,
+    /// Processes killed in the midst of transfers, over both lanes.
+    #[arg(long, default_value_t = 1000)]
+    kills: u32,
+    /// Chooses the random moments and lengths.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    #[command(flatten)]
+    kariz: KarizOptions,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let machine = Machine::of_this();
+    let folder = tempfile::tempdir()?;
+    let kariz = Kariz::prepare(&options.kariz, folder.path())?;
+    let kinds = Kind::under_test(kariz.as_ref());
+    let mut verdicts = Vec::new();
+    let mut kills = Vec::new();
+    for kind in &kinds {
+        let target = Target::start((Ipv4Addr::LOCALHOST, 0).into())?;
+        let plan = Plan::new(
+            *kind,
+            Addresses::local(target.address())?,
+            kariz.as_ref(),
+            folder.path(),
+        );
+        if options.transfer_mib > 0 {
+            verdicts.push(transfer(&plan, options.transfer_mib)?);
+        }
+        if options.connections > 0 {
+            verdicts.extend(growth::run(&plan, &target, options.connections)?);
+        }
+        let share = options.kills / u32::try_from(kinds.len())?;
+        if share > 0 {
+            let tally = kills::run(&plan, &target, share, options.seed)?;
+            verdicts.extend(tally.verdicts(*kind));
+            kills.push((*kind, tally));
+        }
+    }
+    Verdict::print_all(&verdicts);
+    let failed = verdicts.iter().filter(|verdict| !verdict.pass).count();
+    let version = kariz.map_or_else(|| "none".into(), |kariz| kariz.version());
+    let results = serde_json::json!({ "verdicts": verdicts, "kills": kills });
+    let path = report::write("soak", version, options, machine, results)?;
+    println!("written to {}", path.display());
+    ensure!(failed == 0, "{failed} checks do not hold");
+    Ok(())
+}
+
+/// A big transfer each way, every byte compared.
+fn transfer(plan: &Plan, mib: u64) -> Result<Verdict> {
+    let pair = plan.start()?;
+    let connect = || -> Result<TcpStream> {
+        let stream = TcpStream::connect(plan.addresses.entry)?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        Ok(stream)
+    };
+    eprintln!("{}: {mib} MiB each way", plan.kind.label());
+    let up = visitor::upload(&connect()?, 1, mib << 20);
+    let down = visitor::download(&connect()?, 2, mib << 20);
+    let wrong = [up, down]
+        .into_iter()
+        .filter_map(std::result::Result::err)
+        .inspect(|error| eprintln!("{error}"));
+    let wrong = wrong.count();
+    drop(pair);
+    Ok(Verdict::at_most(
+        format!("{}, {mib} MiB up and down, wrong or broken", plan.kind.label()),
+        wrong as f64,
+        0.0,
+    ))
+}
