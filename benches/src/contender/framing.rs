@@ -99,7 +99,13 @@ impl Mux {
                 .find(|(_, carrier)| carrier.streams.len() < STREAMS_PER_CARRIER);
             let carrier = match free {
                 Some((token, _)) => *token,
-                None => self.add_carrier(dial(self.to)?.into())?,
+                None => match dial(self.to)? {
+                    Some(carrier) => self.add_carrier(carrier.into())?,
+                    None => {
+                        reset_on_close(&socket);
+                        continue;
+                    }
+                },
             };
             let id = self.next_stream;
             self.next_stream += 2;
@@ -231,9 +237,10 @@ impl Mux {
                 };
                 match carrier.next_piece() {
                     None => break,
-                    Some(carrier::Piece::Control(Command::Open, id)) if self.end == End::Exit => {
-                        self.add_stream(dial(self.to)?.into(), token, id)?;
-                    }
+                    Some(carrier::Piece::Control(Command::Open, id)) if self.end == End::Exit => match dial(self.to)? {
+                        Some(socket) => self.add_stream(socket.into(), token, id)?,
+                        None => self.control(token, Command::Reset, id),
+                    },
                     Some(carrier::Piece::Control(command, id)) => self.control_received(token, command, id),
                     Some(carrier::Piece::Payload(id)) => {
                         let stream = carrier.streams.get(&id).copied();

@@ -38,8 +38,9 @@ fn accept(listener: impl AsFd) -> io::Result<Option<OwnedFd>> {
     }
 }
 
-/// Begins to connect; the socket becomes writable when it is connected, and fails when it could not be.
-fn dial(address: SocketAddr) -> io::Result<OwnedFd> {
+/// Begins to connect; the socket becomes writable when it is connected, and fails when it could not be. `None` if it
+/// was refused at once, as happens on loopback.
+fn dial(address: SocketAddr) -> io::Result<Option<OwnedFd>> {
     let family = if address.is_ipv4() {
         AddressFamily::INET
     } else {
@@ -49,7 +50,8 @@ fn dial(address: SocketAddr) -> io::Result<OwnedFd> {
     let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
     sockopt::set_tcp_nodelay(&socket, true)?;
     match rustix::net::connect(&socket, &address) {
-        Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(Some(socket)),
+        Err(Errno::CONNREFUSED) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -90,7 +90,11 @@ struct Pipe {
 impl Relay {
     fn accept(&mut self) -> io::Result<()> {
         while let Some(visitor) = accept(&self.listener)? {
-            let sockets = [visitor, dial(self.to)?];
+            let Some(onward) = dial(self.to)? else {
+                reset_on_close(&visitor);
+                continue;
+            };
+            let sockets = [visitor, onward];
             let index = self.free.pop().unwrap_or_else(|| {
                 self.links.push(None);
                 self.links.len() - 1

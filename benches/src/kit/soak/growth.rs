@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const RSS_FACTOR: f64 = 1.05;
 
 /// How long descriptors may take to come down to where they were.
-const SETTLE_LIMIT: Duration = Duration::from_secs(60);
+const SETTLE_LIMIT: Duration = Duration::from_secs(30);
 
 pub(super) fn run(plan: &Plan, target: &Target, connections: u64) -> Result<Vec<Verdict>> {
     let pair = plan.start()?;
