@@ -24,10 +24,12 @@
 //! | `ids`, `queue` | which stream ids were used, and queues of them |
 //! | `liveness` | keep-alive, dead peers, held-back streams |
 //! | `frame`, `parser` | the wire format |
+//! | `fuzz` | the body of the fuzz target |
 
 mod config;
 mod error;
 mod frame;
+mod fuzz;
 mod ids;
 mod liveness;
 mod mux;
@@ -45,6 +47,7 @@ mod tests;
 pub use config::{Config, Role};
 pub use error::{Dead, OpenError, QueueError, Violation};
 pub use frame::{HEADER_BYTES, MAX_PAYLOAD_BYTES};
+pub use fuzz::fuzz_smux;
 pub use mux::{Counters, MAX_PENDING_RESETS, Mux, RESET_REFUSED, StreamId};
 pub use receive::Incoming;
 pub use send::{MAX_FIRST_BYTES, MIN_CONTROL_ROOM, MIN_PULL_BYTES, Pull};

@@ -2,8 +2,10 @@
 
 mod codec;
 mod fairness;
+mod fuzzing;
 
 mod rules;
+mod simulation;
 
 mod vectors;
 mod violations;
