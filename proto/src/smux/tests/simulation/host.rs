@@ -211,7 +211,7 @@ impl Host {
                 }
             }
         }
-        gone.iter().for_each(|id| drop(self.sockets.remove(id)));
+        self.sockets.retain(|id, _| !gone.contains(id));
     }
 
     fn poll_sources(&mut self, now: Instant) {
