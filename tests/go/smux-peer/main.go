@@ -99,10 +99,11 @@ func run() error {
 	}
 	config := smux.DefaultConfig()
 	config.Version = *version
-	session, err := smux.Client(conn, config)
+	start := smux.Client
 	if *role == "accept" {
-		session, err = smux.Server(conn, config)
+		start = smux.Server
 	}
+	session, err := start(conn, config)
 	if err != nil {
 		return err
 	}
