@@ -47,6 +47,14 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
 }
 
+/// The dotted paths of all keys, in every accepted spelling; `NAME` stands for the name of a service. Tests compare
+/// this list with their own, so that no key stays without one.
+pub fn keys() -> Vec<String> {
+    let mut paths = Vec::new();
+    <raw::RawFile as reader::FromToml>::paths("", &mut paths);
+    paths
+}
+
 /// Reads a configuration from `text`. Secrets may come from the environment and from files; relative paths of
 /// files are seen from the working directory.
 ///

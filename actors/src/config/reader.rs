@@ -32,7 +32,6 @@ pub(super) trait FromToml: Sized {
     }
 
     /// The dotted paths of all keys below and including `path`.
-    #[cfg(test)]
     fn paths(path: &str, paths: &mut Vec<String>) {
         paths.push(path.to_owned());
     }

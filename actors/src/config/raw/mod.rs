@@ -85,7 +85,6 @@ macro_rules! section {
                 None
             }
 
-            #[cfg(test)]
             fn paths(path: &str, paths: &mut Vec<String>) {
                 $(
                     let spellings: &[&str] = $crate::config::raw::spellings!($field $($($spelling)+)?);

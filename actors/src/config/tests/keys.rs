@@ -1,7 +1,5 @@
 //! Every key, set to something that is not its default, arrives in the specification.
 
-use super::super::raw::RawFile;
-use super::super::reader::FromToml;
 use super::read;
 use kariz_proto::model::{ClientService, IoDriver, LogFormat, LogLevel, MuxVersion, ProxyProtocol, RelayService};
 use kariz_proto::model::{Rate, ServerService, Spec, Strategy, Transport};
@@ -61,9 +59,8 @@ fn every_key_arrives_in_the_specification() {
 
 #[test]
 fn every_key_has_a_row() {
-    let mut paths = Vec::new();
-    RawFile::paths("", &mut paths);
-    let keys: BTreeSet<&str> = paths.iter().map(String::as_str).collect();
+    let keys = crate::config::keys();
+    let keys: BTreeSet<&str> = keys.iter().map(String::as_str).collect();
     let rows: BTreeSet<&str> = rows().iter().map(|row| row.0).collect();
     assert_eq!(keys, rows);
 }

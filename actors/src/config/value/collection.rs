@@ -89,7 +89,6 @@ impl<T: FromToml> FromToml for Services<T> {
         None
     }
 
-    #[cfg(test)]
     fn paths(path: &str, paths: &mut Vec<String>) {
         T::paths(&format!("{path}.NAME"), paths);
     }
