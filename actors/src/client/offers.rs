@@ -4,21 +4,20 @@ use crate::driver::random;
 use kariz_proto::model::{ClientService, ClientSpec, MuxParams, ServiceName};
 use kariz_proto::session::{Backoff, ServiceKind, ServiceOffer, ServiceOutcome, ServiceStatus};
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// Services that are due within this time of each other are offered together.
-pub(crate) const TOGETHER: Duration = Duration::from_secs(1);
-
-/// The services of one link by name.
+/// The services of one link by name. What was refused is offered again all together, so that hundreds of services do
+/// not come one by one.
 pub(crate) struct Offers {
-    retry_max: Duration,
+    backoff: Backoff,
+    /// When what is due is offered again.
+    retry: Option<Instant>,
     entries: BTreeMap<ServiceName, Entry>,
 }
 
 struct Entry {
     spec: ClientService,
     state: State,
-    backoff: Backoff,
     /// A refusal was logged; the next one of the same streak is not.
     logged: bool,
 }
@@ -28,22 +27,20 @@ enum State {
     Offered,
     /// Both ends have proven the token.
     Serving(MuxParams),
-    /// Not accepted, or not offered yet: to be offered then.
-    Due(Instant),
+    /// Not accepted, or not offered yet: to be offered with the next retry.
+    Due,
 }
 
 impl Offers {
     /// Everything is going to be offered with the handshake.
     pub(crate) fn new(spec: &ClientSpec) -> Self {
-        let entry = |service: &ClientService| Entry::new(service, spec.retry_max, State::Offered);
-        let entries = spec
-            .services
-            .iter()
-            .map(|(name, service)| (name.clone(), entry(service)))
-            .collect();
+        let entries = spec.services.iter();
         Self {
-            retry_max: spec.retry_max,
-            entries,
+            backoff: backoff(spec),
+            retry: None,
+            entries: entries
+                .map(|(name, service)| (name.clone(), Entry::new(service, State::Offered)))
+                .collect(),
         }
     }
 
@@ -73,42 +70,41 @@ impl Offers {
                 ServiceOutcome::Ok { mux_version } => {
                     let mut mux = entry.spec.mux;
                     mux.version = *mux_version;
-                    entry.backoff.succeeded(now);
                     entry.logged = false;
                     if !matches!(entry.state, State::Serving(_)) {
                         tracing::info!(service = &**name, server, "service up");
                     }
                     entry.state = State::Serving(mux);
                 }
-                refused => entry.refused(name, &format!("{refused:?}"), now, server),
+                refused => entry.refused(name, &format!("{refused:?}"), server),
             }
         }
+        self.arm(now);
     }
 
     /// The server has dropped services; they are offered again.
     pub(crate) fn dropped(&mut self, services: &[ServiceName], now: Instant, server: &str) {
         for name in services {
             if let Some(entry) = self.entries.get_mut(name) {
-                entry.refused(name, "dropped by the server", now, server);
+                entry.refused(name, "dropped by the server", server);
             }
         }
+        self.arm(now);
     }
 
     /// When something has to be offered again.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let due = self.entries.values().filter_map(|entry| match entry.state {
-            State::Due(at) => Some(at),
-            _ => None,
-        });
-        due.min()
+        self.retry
     }
 
-    /// What has to be offered now, and what would have to be a moment later: hundreds of services that were refused
-    /// together are offered again in a few messages, not one by one.
+    /// What has to be offered now.
     pub(crate) fn take_due(&mut self, now: Instant) -> Vec<ServiceOffer> {
+        if self.retry.take_if(|at| *at <= now).is_none() {
+            return Vec::new();
+        }
         let mut offers = Vec::new();
         for (name, entry) in &mut self.entries {
-            if matches!(entry.state, State::Due(at) if at <= now + TOGETHER) {
+            if matches!(entry.state, State::Due) {
                 entry.state = State::Offered;
                 offers.push(offer(name, &entry.spec));
             }
@@ -120,14 +116,23 @@ impl Offers {
     pub(crate) fn postpone(&mut self, names: &[ServiceName], now: Instant) {
         for name in names {
             if let Some(entry) = self.entries.get_mut(name) {
-                entry.state = State::Due(now + entry.backoff.failed(now, &mut random));
+                entry.state = State::Due;
             }
+        }
+        self.arm(now);
+    }
+
+    /// Sets the next retry if there is something to retry and none is set.
+    fn arm(&mut self, now: Instant) {
+        if !self.entries.values().any(|entry| matches!(entry.state, State::Due)) {
+            self.backoff.succeeded(now);
+        } else if self.retry.is_none() {
+            self.retry = Some(now + self.backoff.failed(now, &mut random));
         }
     }
 
     /// Takes over another specification. What is new or offered differently is due now; returns what is gone.
     pub(crate) fn reload(&mut self, spec: &ClientSpec, now: Instant) -> Vec<ServiceName> {
-        self.retry_max = spec.retry_max;
         let removed: Vec<ServiceName> = self
             .entries
             .keys()
@@ -150,8 +155,8 @@ impl Offers {
                     entry.spec = service.clone();
                 }
                 _ => {
-                    let entry = Entry::new(service, self.retry_max, State::Due(now));
-                    self.entries.insert(name.clone(), entry);
+                    self.entries.insert(name.clone(), Entry::new(service, State::Due));
+                    self.retry = Some(now);
                 }
             }
         }
@@ -160,22 +165,26 @@ impl Offers {
 }
 
 impl Entry {
-    fn new(spec: &ClientService, retry_max: Duration, state: State) -> Self {
-        let backoff = Backoff::new(spec.retry_interval, retry_max);
+    fn new(spec: &ClientService, state: State) -> Self {
         Self {
             spec: spec.clone(),
             state,
-            backoff,
             logged: false,
         }
     }
 
-    fn refused(&mut self, name: &ServiceName, reason: &str, now: Instant, server: &str) {
+    fn refused(&mut self, name: &ServiceName, reason: &str, server: &str) {
         if !std::mem::replace(&mut self.logged, true) {
             tracing::warn!(service = &**name, server, reason, "service not accepted");
         }
-        self.state = State::Due(now + self.backoff.failed(now, &mut random));
+        self.state = State::Due;
     }
+}
+
+/// The first wait is within the shortest `retry_interval` of any service.
+fn backoff(spec: &ClientSpec) -> Backoff {
+    let intervals = spec.services.values().map(|service| service.retry_interval);
+    Backoff::new(intervals.min().unwrap_or(spec.retry_interval), spec.retry_max)
 }
 
 fn offer(name: &ServiceName, service: &ClientService) -> ServiceOffer {

@@ -34,7 +34,8 @@ pub enum Command {
         service: ServiceId,
     },
     /// Server: a session has a (new) control carrier. Replaces what was said of an older epoch: carriers of that
-    /// epoch that are idle are closed, the others bear their visitors to the end.
+    /// epoch that are idle are closed, the others bear their visitors to the end. Said again with the same epoch when
+    /// its services or bounds have changed.
     SessionUp(Arc<SessionSpec>),
     /// Server: the control carrier is lost or going away: close idle carriers, open nothing new, let visitors wait.
     SessionLost {
@@ -49,7 +50,8 @@ pub enum Command {
         session: SessionId,
     },
 
-    /// Client: a session with a server was (re)established. Replaces what was said of an older epoch.
+    /// Client: a session with a server was (re)established. Replaces what was said of an older epoch. Said again with
+    /// the same epoch when its services have changed.
     LinkUp(Arc<LinkSpec>),
     /// Client: the server wants carriers.
     Dial {
