@@ -43,7 +43,9 @@ impl Lease {
 
     /// Worker: reports that streams are held back for want of tokens.
     pub fn starve(&self) {
-        self.waiting.store(true, Ordering::Release);
+        // A store would do. But loom does not know that nothing can come between the read and the write of the
+        // limiter's swap, and finds a store lost there that no machine loses.
+        self.waiting.swap(true, Ordering::AcqRel);
     }
 
     /// Limiter: what was used since the last call, and whether streams were held back.
