@@ -3,8 +3,10 @@
 mod codec;
 mod fairness;
 mod fuzzing;
+mod liveness;
 
 mod rules;
+mod sending;
 mod simulation;
 
 mod vectors;
@@ -15,6 +17,12 @@ use super::frame::{Command, HEADER_BYTES, Header};
 use super::{Config, Incoming, Mux, Role, StreamId, Violation};
 use crate::model::{MuxParams, MuxVersion};
 use std::time::{Duration, Instant};
+
+const SYN: u8 = 0;
+const FIN: u8 = 1;
+const PSH: u8 = 2;
+const NOP: u8 = 3;
+const RST: u8 = 5;
 
 /// What [`Incoming`] says, with a copy of the payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +106,19 @@ impl End {
         self.mux.pulled(pull.id, length);
         Some((pull.id, length))
     }
+}
+
+fn dialled(config: Config) -> End {
+    End::new(Role::Dialled, config)
+}
+
+/// Commands and ids of what is pending.
+fn pending(end: &mut End) -> Vec<(u8, StreamId)> {
+    frames(&end.control())
+        .into_iter()
+        .filter(|frame| frame.0 != 4)
+        .map(|(command, id, _)| (command, id))
+        .collect()
 }
 
 fn frame(version: u8, command: Command, id: StreamId, payload: &[u8]) -> Vec<u8> {

@@ -1,26 +1,7 @@
-//! Rules of `spec/smux.md` that are not violations.
+//! Rules of `spec/smux.md` about streams that are not violations.
 
 use super::*;
-use crate::smux::{Counters, MAX_FIRST_BYTES, OpenError, QueueError, RESET_REFUSED};
-
-const SYN: u8 = 0;
-const FIN: u8 = 1;
-const PSH: u8 = 2;
-const NOP: u8 = 3;
-const RST: u8 = 5;
-
-fn dialled(config: Config) -> End {
-    End::new(Role::Dialled, config)
-}
-
-/// Commands and ids of what is pending.
-fn pending(end: &mut End) -> Vec<(u8, StreamId)> {
-    frames(&end.control())
-        .into_iter()
-        .filter(|frame| frame.0 != 4)
-        .map(|(command, id, _)| (command, id))
-        .collect()
-}
+use crate::smux::{Counters, OpenError, RESET_REFUSED};
 
 #[test]
 fn ids_start_at_3_for_the_dialler_and_at_2_for_the_acceptor() {
@@ -119,22 +100,6 @@ fn half_close_is_exact_in_both_directions() {
     end.mux.finish(2);
     assert_eq!(pending(&mut end), [(FIN, 2)]);
     assert_eq!(end.mux.streams(), 0);
-}
-
-#[test]
-fn finished_stream_sends_one_fin_and_nothing_else() {
-    let mut end = dialled(kariz(MuxVersion::V2));
-    let id = end.mux.open(0).unwrap();
-    end.control();
-    end.mux.set_ready(id, true);
-    end.mux.finish(id);
-    end.mux.finish(id);
-    assert_eq!(end.mux.next_data(1 << 16), None);
-    assert_eq!(pending(&mut end), [(FIN, id)]);
-    end.mux.finish(id);
-    end.mux.set_ready(id, true);
-    assert_eq!(end.mux.next_data(1 << 16), None);
-    assert!(!end.mux.has_pending());
 }
 
 #[test]
@@ -239,59 +204,6 @@ fn largest_frame_is_taken_whatever_this_end_sends() {
 }
 
 #[test]
-fn foreign_opener_hears_nothing_before_its_first_data() {
-    let mut end = dialled(foreign(MuxVersion::V1));
-    let v1 = |command, id, payload: &[u8]| frame(1, command, id, payload);
-    end.receive(&v1(Command::Syn, 2, &[])).unwrap();
-    end.mux.queue_first(2, b"hello".to_vec()).unwrap();
-    end.mux.set_ready(2, true);
-    assert_eq!(
-        (end.control(), end.pull(1), end.mux.has_pending()),
-        (vec![], None, false)
-    );
-    end.receive(&v1(Command::Push, 2, b"x")).unwrap();
-    assert!(end.mux.has_pending());
-    assert_eq!(frames(&end.control()), [(PSH, 2, b"hello".to_vec())]);
-    assert_eq!(end.pull(1), Some((2, 1)));
-}
-
-#[test]
-fn server_first_protocol_is_held_back_for_20_ms_only() {
-    let mut end = dialled(foreign(MuxVersion::V2));
-    end.receive(&syn(2)).unwrap();
-    end.mux.set_ready(2, true);
-    assert_eq!(end.mux.next_timeout(), Some(end.now + Duration::from_millis(20)));
-    end.wait(Duration::from_millis(19));
-    assert_eq!(end.pull(1), None);
-    end.wait(Duration::from_millis(1));
-    assert_eq!(end.pull(1), Some((2, 1)));
-}
-
-#[test]
-fn ends_of_a_held_back_stream_are_held_back_too() {
-    let mut end = dialled(foreign(MuxVersion::V2));
-    end.receive_all(&[syn(2), syn(4)]).unwrap();
-    end.mux.finish(2);
-    end.mux.reset(4, 0);
-    assert_eq!(pending(&mut end), []);
-    end.wait(Duration::from_millis(20));
-    assert_eq!(pending(&mut end), [(FIN, 4), (FIN, 2)]);
-}
-
-#[test]
-fn own_streams_and_kariz_streams_are_not_held_back() {
-    let mut end = dialled(foreign(MuxVersion::V2));
-    let own = end.mux.open(0).unwrap();
-    end.mux.set_ready(own, true);
-    end.control();
-    assert_eq!(end.pull(1), Some((own, 1)));
-    let mut end = dialled(kariz(MuxVersion::V2));
-    end.receive(&syn(2)).unwrap();
-    end.mux.set_ready(2, true);
-    assert_eq!(end.pull(1), Some((2, 1)));
-}
-
-#[test]
 fn foreign_streams_may_arrive_in_another_order_than_their_ids() {
     let mut end = End::new(Role::Accepted, foreign(MuxVersion::V2));
     let opened = end.receive_all(&[syn(7), syn(3), syn(5), push(3, b"x")]).unwrap();
@@ -321,172 +233,6 @@ fn what_go_does_beside_the_rules_is_borne() {
     let events = end.receive_all(&[fin(own), push(own, b"behind Close"), fin(own)]);
     assert_eq!(events, Ok(vec![Event::Fin(own)]));
     assert_eq!(end.mux.counters().stale_frames, 2);
-}
-
-#[test]
-fn first_bytes_go_before_data_and_fin() {
-    let mut end = dialled(Config {
-        frame_size: 3,
-        ..kariz(MuxVersion::V2)
-    });
-    let id = end.mux.open(0).unwrap();
-    end.mux.set_ready(id, true);
-    end.mux.queue_first(id, b"hello".to_vec()).unwrap();
-    assert_eq!(end.mux.next_data(1 << 16), None);
-    assert_eq!(pending(&mut end), [(SYN, id), (PSH, id), (PSH, id)]);
-    assert_eq!(end.pull(3), Some((id, 3)));
-    let other = end.mux.open(0).unwrap();
-    end.mux.queue_first(other, b"1".to_vec()).unwrap();
-    end.mux.finish(other);
-    assert_eq!(pending(&mut end), [(SYN, other), (PSH, other), (FIN, other)]);
-}
-
-#[test]
-fn first_bytes_are_bounded_and_really_first() {
-    let mut end = dialled(kariz(MuxVersion::V2));
-    let id = end.mux.open(0).unwrap();
-    assert_eq!(end.mux.queue_first(99, vec![]), Err(QueueError::NotOpen));
-    assert_eq!(
-        end.mux.queue_first(id, vec![0; MAX_FIRST_BYTES + 1]),
-        Err(QueueError::TooLong)
-    );
-    assert_eq!(end.mux.queue_first(id, vec![0; MAX_FIRST_BYTES]), Ok(()));
-    assert_eq!(end.mux.queue_first(id, vec![0]), Err(QueueError::NotFirst));
-    let late = end.mux.open(0).unwrap();
-    end.control();
-    end.mux.set_ready(late, true);
-    assert_eq!(end.pull(1), Some((late, 1)));
-    assert_eq!(end.mux.queue_first(late, vec![0]), Err(QueueError::NotFirst));
-    end.mux.finish(late);
-    assert_eq!(end.mux.queue_first(late, vec![0]), Err(QueueError::NotOpen));
-}
-
-#[test]
-fn control_frames_continue_where_a_small_buffer_ended() {
-    let mut end = dialled(kariz(MuxVersion::V2));
-    end.receive(&syn(2)).unwrap();
-    end.mux.reset(2, 1);
-    for _ in 0..3 {
-        let id = end.mux.open(0).unwrap();
-        end.mux.queue_first(id, vec![7; 100]).unwrap();
-        end.mux.finish(id);
-    }
-    end.wait(Duration::from_secs(10));
-    let (mut sent, mut out) = (Vec::new(), [0; 16]);
-    while end.mux.has_pending() {
-        let length = end.mux.write_control(&mut out);
-        assert!(length > 0);
-        sent.extend_from_slice(&out[..length]);
-    }
-    let frames = frames(&sent);
-    assert_eq!((frames[0].0, frames[1].0), (RST, NOP));
-    for id in [3, 5, 7] {
-        let of_stream: Vec<_> = frames.iter().filter(|frame| frame.1 == id).collect();
-        assert_eq!((of_stream[0].0, of_stream.last().unwrap().0), (SYN, FIN));
-        assert_eq!(
-            of_stream
-                .iter()
-                .filter(|frame| frame.0 == PSH)
-                .map(|frame| frame.2.len())
-                .sum::<usize>(),
-            100
-        );
-    }
-}
-
-#[test]
-fn turn_respects_room_frame_size_and_window() {
-    let mut end = dialled(kariz(MuxVersion::V2));
-    let id = end.mux.open(0).unwrap();
-    end.control();
-    assert!(!end.mux.has_pending());
-    end.mux.set_ready(id, true);
-    assert!(end.mux.has_pending());
-    assert_eq!(end.mux.next_data(8 + 1023), None);
-    assert_eq!(end.mux.next_data(8 + 1024).unwrap().max_len, 1024);
-    assert_eq!(end.mux.next_data(1 << 20).unwrap().max_len, 32768);
-    assert_eq!(end.pull(32768), Some((id, 32768)));
-    assert_eq!(end.pull(32767), Some((id, 32767)));
-    assert_eq!(end.pull(10), Some((id, 1)), "the rest of the initial window");
-    assert!(!end.mux.has_pending());
-    assert_eq!(end.mux.next_data(1 << 20), None);
-    end.receive(&update(id, 65536, 65536)).unwrap();
-    assert_eq!(end.pull(10), Some((id, 10)));
-    end.mux.set_ready(id, false);
-    assert!(!end.mux.has_pending());
-}
-
-#[test]
-fn keep_alive_goes_out_every_10_s() {
-    let mut end = dialled(kariz(MuxVersion::V2));
-    for _ in 0..3 {
-        assert_eq!(end.mux.next_timeout(), Some(end.now + Duration::from_secs(10)));
-        end.wait(Duration::from_secs(10));
-        assert_eq!(pending(&mut end), [(NOP, 0)]);
-        end.receive(&frame(2, Command::Nop, 0, &[])).unwrap();
-    }
-}
-
-#[test]
-fn blocked_carrier_gathers_one_keep_alive() {
-    let mut end = dialled(kariz(MuxVersion::V2));
-    (0..5).for_each(|_| end.wait(Duration::from_secs(10)));
-    assert_eq!(pending(&mut end), [(NOP, 0)]);
-}
-
-#[test]
-fn silent_peer_is_dead_60_s_after_its_last_byte() {
-    let mut end = dialled(kariz(MuxVersion::V2));
-    end.wait(Duration::from_secs(59));
-    end.receive(&[2]).unwrap();
-    end.wait(Duration::from_secs(59));
-    let at = end.now + Duration::from_secs(1);
-    assert_eq!(end.mux.handle_timeout(at).unwrap_err().silence, Duration::from_secs(60));
-}
-
-#[test]
-fn peer_is_not_dead_because_this_end_does_not_read() {
-    let mut end = dialled(Config {
-        receive_buffer: 10,
-        ..kariz(MuxVersion::V1)
-    });
-    end.receive_all(&[frame(1, Command::Syn, 2, &[]), frame(1, Command::Push, 2, &[0; 10])])
-        .unwrap();
-    end.wait(Duration::from_secs(100));
-    end.wait(Duration::from_secs(59));
-    end.mux.consumed(2, 10);
-    end.wait(Duration::from_secs(1));
-    end.wait(Duration::from_secs(59));
-    assert!(end.mux.handle_timeout(end.now + Duration::from_secs(1)).is_err());
-}
-
-#[test]
-fn v1_stops_reading_at_the_receive_buffer() {
-    let mut end = dialled(Config {
-        receive_buffer: 10,
-        ..kariz(MuxVersion::V1)
-    });
-    end.receive_all(&[frame(1, Command::Syn, 2, &[]), frame(1, Command::Push, 2, &[0; 9])])
-        .unwrap();
-    assert!(!end.mux.receive_paused());
-    end.receive(&frame(1, Command::Push, 2, &[0; 5])).unwrap();
-    assert!(end.mux.receive_paused());
-    end.mux.consumed(2, 4);
-    assert!(end.mux.receive_paused());
-    end.mux.consumed(2, 1);
-    assert!(!end.mux.receive_paused());
-    assert_eq!(end.control(), [], "v1 has no UPD");
-}
-
-#[test]
-fn v1_sends_without_a_window() {
-    let mut end = dialled(kariz(MuxVersion::V1));
-    let id = end.mux.open(0).unwrap();
-    end.control();
-    end.mux.set_ready(id, true);
-    for _ in 0..1000 {
-        assert_eq!(end.pull(32768), Some((id, 32768)));
-    }
 }
 
 #[test]
