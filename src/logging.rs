@@ -31,6 +31,11 @@ impl Logging {
     pub(crate) fn start(runtime: &RuntimeSpec) -> anyhow::Result<Self> {
         let (subscriber, logging) = build(runtime.log_format, filter(runtime.log_level)?, io::stderr());
         subscriber.try_init().context("the log cannot be started")?;
+        std::panic::set_hook(Box::new(|panic| {
+            let location = panic.location().map(ToString::to_string).unwrap_or_default();
+            let cause = panic.payload_as_str().unwrap_or("no message");
+            tracing::error!(location, cause, "panic");
+        }));
         Ok(logging)
     }
 

@@ -42,7 +42,10 @@ impl Stack {
             arrivals,
             runtime: Handle::current(),
         });
-        let workers = kariz_dataplane::DataPlane::start(&spec.runtime, sink).map_err(StackError::Workers)?;
+        let mut runtime = spec.runtime.clone();
+        // `[limits] visitors` is counted where visitors are admitted, as `[runtime] max_visitors` is.
+        runtime.max_visitors = [runtime.max_visitors, spec.limits.visitors].into_iter().flatten().min();
+        let workers = kariz_dataplane::DataPlane::start(&runtime, sink).map_err(StackError::Workers)?;
         let workers = Arc::new(workers);
         let control = ControlPlane::start(spec, Arc::new(Workers(workers.clone())), news).await?;
         Ok(Self { control, workers })
@@ -65,6 +68,7 @@ impl Stack {
             handshakes_failed = snapshot.handshakes_failed,
             sessions = snapshot.sessions,
             links = snapshot.links,
+            resumed = snapshot.resumed,
             services_open = snapshot.services_open,
             events_dropped = snapshot.events_dropped,
             workers_replaced = snapshot.workers_replaced,

@@ -4,6 +4,7 @@ use crate::signal::Signal;
 use kariz_proto::control::LinkSpec;
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,7 +13,7 @@ pub(crate) struct Link {
     pub(crate) spec: Arc<LinkSpec>,
     carriers: Arc<AtomicU64>,
     next_local: Cell<usize>,
-    closed: Signal,
+    closed: Rc<Signal>,
 }
 
 /// Counts one carrier of a session until it is dropped.
@@ -30,7 +31,17 @@ impl Link {
             spec,
             carriers,
             next_local: Cell::new(0),
-            closed: Signal::default(),
+            closed: Rc::default(),
+        }
+    }
+
+    /// The same epoch with another specification: carriers of before go on.
+    pub(super) fn renewed(&self, spec: Arc<LinkSpec>) -> Self {
+        Self {
+            spec,
+            carriers: self.carriers.clone(),
+            next_local: self.next_local.clone(),
+            closed: self.closed.clone(),
         }
     }
 

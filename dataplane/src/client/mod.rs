@@ -30,15 +30,19 @@ pub(crate) struct ClientRole {
 }
 
 impl ClientRole {
-    /// A session was (re)established. Carriers of an older epoch that are idle are closed.
+    /// A session was (re)established, or serves other services. Carriers of an older epoch that are idle are closed.
     pub(crate) fn link_up(&self, spec: Arc<LinkSpec>, carriers: Arc<AtomicU64>) {
-        let old = self
-            .links
-            .borrow_mut()
-            .insert(spec.link, Rc::new(Link::new(spec, carriers)));
-        if let Some(old) = old {
-            old.close();
-        }
+        let id = spec.link;
+        let mut links = self.links.borrow_mut();
+        let link = match links.get(&id) {
+            Some(old) if old.spec.epoch == spec.epoch => old.renewed(spec),
+            Some(old) => {
+                old.close();
+                Link::new(spec, carriers)
+            }
+            None => Link::new(spec, carriers),
+        };
+        links.insert(id, Rc::new(link));
     }
 
     /// The control carrier is lost: what is idle is closed.

@@ -7,7 +7,7 @@ use crate::mux;
 use crate::net::Sock;
 use crate::service::{Service, Visitor, refuse};
 use crate::worker::{Worker, spawn};
-use kariz_proto::control::{Event, RefuseReason, ServedService, ServiceId, SessionId, Voucher, WorkerIndex};
+use kariz_proto::control::{Epoch, Event, RefuseReason, ServedService, ServiceId, SessionId, Voucher, WorkerIndex};
 use kariz_proto::model::Lane;
 use monoio::time::sleep;
 use std::cell::{Cell, RefCell};
@@ -47,6 +47,7 @@ pub(crate) struct Serving {
 #[derive(Clone)]
 struct Bound {
     session: Rc<Session>,
+    epoch: Epoch,
     served: ServedService,
 }
 
@@ -82,10 +83,15 @@ impl Serving {
 
     /// A session (or a new epoch of it) serves from now on. Carriers of before bear their visitors to the end.
     pub(super) fn bind(self: &Rc<Self>, worker: &Rc<Worker>, session: &Rc<Session>, served: &ServedService) {
-        self.close_idle();
-        self.asked.set(0);
+        let spec = session.spec();
+        let goes_on = |bound: &Bound| bound.epoch == spec.epoch && bound.session.spec().session == spec.session;
+        if !self.bound.borrow().as_ref().is_some_and(goes_on) {
+            self.close_idle();
+            self.asked.set(0);
+        }
         *self.bound.borrow_mut() = Some(Bound {
             session: session.clone(),
+            epoch: spec.epoch,
             served: served.clone(),
         });
         self.refill(worker);
@@ -122,7 +128,7 @@ impl Serving {
             .bound
             .borrow()
             .as_ref()
-            .is_some_and(|bound| bound.session.spec().epoch == errand.epoch);
+            .is_some_and(|bound| bound.epoch == errand.epoch);
         if current {
             self.asked.set(self.asked.get().saturating_sub(1));
         }
