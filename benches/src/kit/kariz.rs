@@ -41,6 +41,9 @@ pub(crate) struct KarizOptions {
     pub(crate) io: String,
 }
 
+/// More carriers than the default allows: in the direct lane each of the 9,000 idle visitors has one.
+const MAX_CARRIERS: u32 = 20_000;
+
 impl Kariz {
     /// Finds or builds the program, unless the options leave it out; files go to `folder`.
     pub(crate) fn prepare(options: &KarizOptions, folder: &Path) -> Result<Option<Self>> {
@@ -70,7 +73,8 @@ impl Kariz {
     /// The public end: takes visitors at `public`, carriers at `carriers`.
     pub(crate) fn server(&self, lane: Lane, public: SocketAddr, carriers: SocketAddr) -> Result<Process> {
         let text = format!(
-            "[server]\nbind_addr = \"{carriers}\"\ntransport = \"{}\"\ndefault_token = \"{TOKEN}\"\nlog_level = \"warn\"\n\n\
+            "[server]\nbind_addr = \"{carriers}\"\ntransport = \"{}\"\ndefault_token = \"{TOKEN}\"\nlog_level = \"warn\"\n\
+             max_carriers = {MAX_CARRIERS}\n\n\
              [server.services.bench]\nbind_addr = \"{public}\"\n",
             lane.transport(),
         );
@@ -81,7 +85,7 @@ impl Kariz {
     pub(crate) fn client(&self, lane: Lane, carriers: SocketAddr, target: SocketAddr) -> Result<Process> {
         let text = format!(
             "[client]\nremote_addr = \"{carriers}\"\ntransport = \"{}\"\ndefault_token = \"{TOKEN}\"\nlog_level = \"warn\"\n\
-             default_retry_interval = 1\n\n\
+             default_retry_interval = 1\nmax_carriers = {MAX_CARRIERS}\n\n\
              [client.services.bench]\nlocal_addr = \"{target}\"\n",
             lane.transport(),
         );

@@ -24,6 +24,7 @@ pub(super) fn open(worker: &Rc<Worker>, carrier: &Rc<Carrier>, stream: &Rc<Strea
     match Open::decode(&got, None) {
         Ok(None) if got.len() < MAX_OPEN_BYTES => *stream.preamble.borrow_mut() = Some(got),
         Ok(Some((open, consumed))) => {
+            carrier.mux.borrow_mut().set_priority(stream.id, open.priority);
             receive::pass_on(worker, carrier, stream, &got, consumed);
             spawn(
                 worker,
