@@ -42,12 +42,14 @@ struct Bound {
 impl Budgets {
     /// A budget exists from now on; it is empty until the limiter grants something.
     pub(crate) fn open(&self, id: BudgetId, lease: Arc<Lease>) {
-        let budget = Budget {
-            lease,
-            tokens: Cell::new(0),
-            closed: Cell::new(false),
-        };
-        self.by_id.borrow_mut().insert(id, Rc::new(budget));
+        // One that is open already stays, so that closing it lets everybody go who counts against it.
+        self.by_id.borrow_mut().entry(id).or_insert_with(|| {
+            Rc::new(Budget {
+                lease,
+                tokens: Cell::new(0),
+                closed: Cell::new(false),
+            })
+        });
     }
 
     /// The budget is gone; what it held back goes on unlimited.

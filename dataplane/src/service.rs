@@ -93,7 +93,8 @@ impl Drop for Admission {
 }
 
 impl Services {
-    /// Opens a service, or changes what holds for the next visitors of one that is open (then without listeners).
+    /// Opens a service, changes what holds for the next visitors of one that is open (then without listeners), or
+    /// moves it: new listeners take the place of those that it had. Who waits for a carrier goes on waiting.
     pub(crate) fn open(
         &self,
         worker: &Rc<Worker>,
@@ -105,12 +106,15 @@ impl Services {
         let id = spec.service;
         let open = self.by_id.borrow().get(&id).cloned();
         let service = match open {
-            Some(service) if !service.closing.is_raised() => {
+            Some(service) if listeners.is_empty() => {
                 *service.spec.borrow_mut() = spec;
                 *service.kind.borrow_mut() = kind;
                 service
             }
-            _ => {
+            old => {
+                if let Some(old) = old {
+                    old.closing.raise();
+                }
                 let service = Rc::new(Service {
                     spec: RefCell::new(spec),
                     kind: RefCell::new(kind),

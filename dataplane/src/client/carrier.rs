@@ -34,7 +34,8 @@ pub(super) async fn run(worker: Rc<Worker>, link: Rc<Link>, service: ServiceId, 
                 .map(|(_, params)| *params);
             let Some(params) = params else { return };
             let carrier = mux::Carrier::dialled(&worker, sock, &params, link.spec.kariz_mux, service, Box::new(share));
-            link.closed().await;
+            // Whichever ends first: a carrier that is over is not kept, with its socket, until the session is.
+            select(pin!(link.closed()), pin!(carrier.closed())).await;
             carrier.retire();
         }
     }

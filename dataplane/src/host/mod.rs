@@ -75,11 +75,11 @@ pub(crate) fn start(
     }
     thread::Builder::new()
         .name("kariz-host".into())
-        .spawn(move || host.serve(&inbox))
+        .spawn(move || host.serve(inbox))
 }
 
 impl Host {
-    fn serve(mut self, inbox: &Receiver<Order>) {
+    fn serve(mut self, inbox: Receiver<Order>) {
         loop {
             let order = if self.draining {
                 inbox.recv_timeout(RETRY)
@@ -89,7 +89,11 @@ impl Host {
             match order {
                 Ok(Order::Command(command, done)) => done(self.carry_out(command)),
                 Ok(Order::WorkerEnded(worker, result)) => self.replace(worker, result),
-                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return self.stop(),
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                    // Nobody may be left waiting for room in the inbox, least of all a worker that ends.
+                    drop(inbox);
+                    return self.stop();
+                }
                 Err(RecvTimeoutError::Timeout) => self.look_for_drained(),
             }
         }
@@ -156,8 +160,13 @@ impl Host {
         thread::sleep(REPLACE_DELAY);
         // Mail for the dead: carriers and visitors in it are reset, commands are said again below.
         drop(self.shared.seats[index].mailbox.collect());
+        self.world.forget_room(index);
         if let Err(error) = self.spawn_worker(index) {
             tracing::error!(worker = worker.0, %error, "no successor for a worker");
+            if self.threads[index].is_none() {
+                // No thread could be started; one that ended at once has said so itself.
+                let _ = self.orders.try_send(Order::WorkerEnded(worker, Err(error.to_string())));
+            }
             return;
         }
         for mail in self.world.recall(index) {

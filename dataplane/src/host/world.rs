@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Mail with the worker that it is for.
@@ -32,6 +32,8 @@ pub(crate) struct World {
     budgets: BTreeSet<BudgetId>,
     leases: Leases,
     next_dialler: usize,
+    /// Set once, by [`Command::Drain`].
+    drain_until: Option<Instant>,
 }
 
 struct OpenService {
@@ -55,6 +57,7 @@ impl World {
             budgets: BTreeSet::new(),
             leases,
             next_dialler: 0,
+            drain_until: None,
         }
     }
 
@@ -181,12 +184,20 @@ impl World {
             .iter()
             .filter_map(|listeners| listeners[worker].try_clone().ok());
         mail.extend(listeners.map(Mail::ListenCarriers));
+        mail.extend(self.drain_until.map(Mail::Drain));
         mail
+    }
+
+    /// A worker is dead: nobody is to hand visitors over to what it had.
+    pub(super) fn forget_room(&self, worker: usize) {
+        for service in self.services.values() {
+            service.shared.room[worker].store(0, Ordering::Relaxed);
+        }
     }
 
     fn listen_carriers(&mut self, listen: ListenAddr, socket: &SocketOptions) -> Result<Addressed, CommandError> {
         let mut addressed = Vec::new();
-        for listeners in listener::open(listen, socket, self.workers).map_err(listen_error)? {
+        for listeners in listener::open(listen, socket, self.workers, None).map_err(listen_error)? {
             for (worker, fd) in listeners.iter().enumerate() {
                 let fd = fd.try_clone().map_err(|error| listen_error((listen, error)))?;
                 addressed.push((worker, Mail::ListenCarriers(fd)));
@@ -198,35 +209,36 @@ impl World {
 
     /// Opens a service, changes it, or moves it to another address.
     fn open_service(&mut self, spec: Arc<PublicService>, kind: ServiceKind) -> Result<Addressed, CommandError> {
-        let mut addressed = Vec::new();
-        if let Some(open) = self.services.get_mut(&spec.service) {
-            if open.spec.listen == spec.listen && open.spec.socket.has_same_buffers(&spec.socket) {
-                for fd in open.listeners.iter().flatten() {
-                    // Accepted sockets inherit these. A listener that does not take one keeps what it had.
-                    let _ = crate::net::options::set_on_connected(fd, &spec.socket);
-                }
-                (open.spec, open.kind) = (spec, kind);
-                return Ok((0..self.workers).map(|worker| (worker, open.update())).collect());
+        if let Some(open) = self.services.get_mut(&spec.service)
+            && open.spec.listen == spec.listen
+            && open.spec.socket.has_same_buffers(&spec.socket)
+        {
+            for fd in open.listeners.iter().flatten() {
+                // Accepted sockets inherit these. A listener that does not take one keeps what it had.
+                let _ = crate::net::options::set_on_connected(fd, &spec.socket);
             }
-            let service = spec.service;
-            self.services.remove(&service);
-            addressed = self.everybody(|_| Mail::CloseService(service));
+            (open.spec, open.kind) = (spec, kind);
+            return Ok((0..self.workers).map(|worker| (worker, open.update())).collect());
         }
-        let listeners = listener::open(spec.listen, &spec.socket, self.workers).map_err(listen_error)?;
-        let shared = Arc::new(ServiceShared::new(self.workers));
+        // A service that moves opens its new listeners beside the old ones (which may have some of the ports), and
+        // only then do the workers close those: if it cannot, nothing has changed.
+        let old = self.services.get(&spec.service);
+        let own = old.map(|open| open.spec.listen);
+        let listeners = listener::open(spec.listen, &spec.socket, self.workers, own).map_err(listen_error)?;
+        let shared = old.map_or_else(
+            || Arc::new(ServiceShared::new(self.workers)),
+            |open| open.shared.clone(),
+        );
         let open = OpenService {
             spec,
             kind,
             shared,
             listeners,
         };
-        for worker in 0..self.workers {
-            addressed.push((
-                worker,
-                open.mail(worker)
-                    .map_err(|error| listen_error((open.spec.listen, error)))?,
-            ));
-        }
+        let mail: io::Result<Addressed> = (0..self.workers)
+            .map(|worker| Ok((worker, open.mail(worker)?)))
+            .collect();
+        let addressed = mail.map_err(|error| listen_error((open.spec.listen, error)))?;
         self.services.insert(open.spec.service, open);
         Ok(addressed)
     }
@@ -235,6 +247,7 @@ impl World {
         self.services.clear();
         self.carriers.clear();
         let until = Instant::now() + deadline;
+        self.drain_until = Some(until);
         self.everybody(|_| Mail::Drain(until))
     }
 

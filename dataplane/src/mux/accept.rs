@@ -11,8 +11,8 @@ use kariz_proto::smux::StreamId;
 use std::rc::Rc;
 
 /// The server has opened a stream; its Open is still to come. Called while the protocol is at work.
-pub(super) fn opened(carrier: &Carrier, id: StreamId) {
-    let stream = Stream::new(id, Side::Inner, None);
+pub(super) fn opened(worker: &Worker, carrier: &Carrier, id: StreamId) {
+    let stream = Stream::new(worker, id, Side::Inner, None);
     carrier.streams.borrow_mut().insert(id, Rc::new(stream));
 }
 
@@ -64,7 +64,6 @@ async fn connect(worker: Rc<Worker>, carrier: Rc<Carrier>, stream: Rc<Stream>, s
             stream::start(&worker, &carrier, &stream);
             stream::end_if_drained(&carrier, &stream);
         }
-        // The server aborts the stream when it reads the answer.
-        _ => carrier.mux.borrow_mut().finish(stream.id),
+        _ => stream::refuse(&worker, &carrier, &stream),
     }
 }

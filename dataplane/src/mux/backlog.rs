@@ -23,6 +23,11 @@ impl Backlog {
         self.bytes == 0
     }
 
+    /// Bytes that are kept.
+    pub(super) fn len(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn push(&mut self, pool: &Rc<BufferPool>, mut bytes: &[u8]) {
         self.bytes += bytes.len();
         while !bytes.is_empty() {

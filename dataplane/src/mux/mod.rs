@@ -22,6 +22,7 @@ mod receive;
 mod send;
 mod stream;
 
+use crate::flow::deliver_rest;
 use crate::net::Sock;
 use crate::signal::{Signal, Wake};
 use crate::worker::{Gauge, Worker, spawn};
@@ -135,6 +136,11 @@ impl Carrier {
         self.closed.is_raised()
     }
 
+    /// Waits until it is over.
+    pub(crate) async fn closed(&self) {
+        self.closed.raised().await;
+    }
+
     /// No further visitors; it ends with its last one.
     pub(crate) fn retire(&self) {
         self.retired.set(true);
@@ -149,6 +155,8 @@ impl Carrier {
     fn forget(&self, stream: &Stream) {
         self.streams.borrow_mut().remove(&stream.id);
         self.outgoing.wake();
+        // What the stream had not consumed may have been what held the carrier back.
+        self.resume.wake();
     }
 
     /// Aborts a stream: the peer sees a reset, and so does the socket here.
@@ -184,9 +192,11 @@ async fn live(worker: Rc<Worker>, carrier: Rc<Carrier>) {
     // Lost with streams on it: each of them is reset, but for those that have everything and only write it out.
     let lost = streams.into_values().filter(|stream| !stream.can_finish_alone());
     lost.for_each(|stream| stream.die());
-    if cause.is_ok() {
+    match cause {
         // Retired and empty: what was sent last (an RST, a FIN) is to arrive.
-        let _ = carrier.sock.finish();
+        Ok(()) if carrier.sock.finish().is_ok() => deliver_rest(&worker, &carrier.sock).await,
+        // Streams that only write out what they have keep the carrier: the peer is not to wait for them.
+        _ => carrier.sock.abort(),
     }
 }
 

@@ -50,7 +50,7 @@ impl Carrier {
             service: service.clone(),
             peer,
         };
-        let stream = Rc::new(Stream::new(id, Side::Public, Some(visit)));
+        let stream = Rc::new(Stream::new(worker, id, Side::Public, Some(visit)));
         stream.limit(worker.budgets.limiter(&[&spec.budgets, session_budgets]));
         let gauge = worker.gauge(Counter::Visitors);
         *stream.counted.borrow_mut() = Some(Box::new((visitor.admission, share, gauge)));

@@ -20,6 +20,19 @@ enum After {
     Reset(Rc<Stream>),
 }
 
+impl After {
+    /// A step before this one has aborted the stream. A FIN that comes right behind a refusal must not end the
+    /// visitor's socket cleanly.
+    fn is_too_late(&self) -> bool {
+        match self {
+            After::Consumed(..) => false,
+            After::Preamble(stream) | After::Abort(stream) | After::Ended(stream) | After::Reset(stream) => {
+                stream.is_dead()
+            }
+        }
+    }
+}
+
 /// Receives until the carrier ends; its end is always a fault of somebody, for a retired carrier ends by sending.
 pub(super) async fn run(worker: &Rc<Worker>, carrier: &Rc<Carrier>) -> Result<(), CarrierError> {
     let mut since_turn = 0;
@@ -55,7 +68,7 @@ fn step(worker: &Rc<Worker>, carrier: &Rc<Carrier>) -> Result<Option<usize>, Car
         .mux
         .borrow_mut()
         .receive(Instant::now(), &scratch[..bytes], &mut |incoming| match incoming {
-            Incoming::Opened(id) => accept::opened(carrier, id),
+            Incoming::Opened(id) => accept::opened(worker, carrier, id),
             Incoming::Data(id, data) => {
                 after.extend(carrier.stream(id).and_then(|stream| deliver(worker, &stream, data)))
             }
@@ -77,6 +90,9 @@ fn step(worker: &Rc<Worker>, carrier: &Rc<Carrier>) -> Result<Option<usize>, Car
 }
 
 fn finish_step(worker: &Rc<Worker>, carrier: &Rc<Carrier>, step: After) {
+    if step.is_too_late() {
+        return;
+    }
     match step {
         After::Consumed(id, bytes) => carrier.mux.borrow_mut().consumed(id, bytes),
         After::Preamble(stream) => match carrier.service {
@@ -90,6 +106,10 @@ fn finish_step(worker: &Rc<Worker>, carrier: &Rc<Carrier>, step: After) {
                 return carrier.abort(&stream, Abort::Refused);
             }
             stream.writing.set(Writing::Ending);
+            if let Some(sock) = stream.sock.get() {
+                // Also a socket that never takes the rest has to come to an end.
+                sock.mark_half_closed();
+            }
             stream::end_if_drained(carrier, &stream);
         }
         After::Reset(stream) => {
@@ -106,6 +126,9 @@ fn deliver(worker: &Rc<Worker>, stream: &Rc<Stream>, data: &[u8]) -> Option<Afte
         // Bound: the stream's window; who goes on without a complete message is found out in `finish_step`.
         preamble.extend_from_slice(data);
         return Some(After::Preamble(stream.clone()));
+    }
+    if stream.is_refused() {
+        return Some(After::Consumed(stream.id, data.len()));
     }
     let direct = stream.backlog.borrow().is_empty() && stream.room() == usize::MAX;
     let sent = match stream.sock.get().filter(|_| direct).map(|sock| sock.send(data)) {

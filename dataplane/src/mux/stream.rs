@@ -6,7 +6,8 @@ use crate::flow::deliver_rest;
 use crate::limit::{Limiter, REST};
 use crate::net::Sock;
 use crate::service::Service;
-use crate::worker::{Worker, spawn};
+use crate::sync::counters::Counters;
+use crate::worker::{COUNTERS, Worker, spawn};
 use futures_util::future::{Fuse, FusedFuture, FutureExt};
 use kariz_proto::control::Counter;
 use kariz_proto::smux::StreamId;
@@ -17,6 +18,7 @@ use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
@@ -39,6 +41,7 @@ pub(super) struct Stream {
     waker: RefCell<Option<Waker>>,
     /// Counts that last as long as the stream.
     pub(super) counted: RefCell<Option<Box<dyn Any>>>,
+    counters: Arc<Counters<COUNTERS>>,
 }
 
 /// Server: the visitor of a stream.
@@ -81,7 +84,7 @@ pub(super) enum Writing {
 }
 
 impl Stream {
-    pub(super) fn new(id: StreamId, side: Side, visit: Option<Visit>) -> Self {
+    pub(super) fn new(worker: &Worker, id: StreamId, side: Side, visit: Option<Visit>) -> Self {
         Self {
             id,
             sock: OnceCell::new(),
@@ -96,6 +99,7 @@ impl Stream {
             dead: Cell::new(false),
             waker: RefCell::default(),
             counted: RefCell::default(),
+            counters: worker.counters.clone(),
         }
     }
 
@@ -115,6 +119,11 @@ impl Stream {
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }
+    }
+
+    /// Client: there is no target, and the server was told. What still comes for it is thrown away.
+    pub(super) fn is_refused(&self) -> bool {
+        self.sock.get().is_none() && self.reading.get() == Reading::Ended
     }
 
     /// The peer has ended it and everything has arrived: what is left is to write the backlog.
@@ -143,6 +152,13 @@ impl Stream {
     /// Bytes that a rate limit allows now.
     pub(super) fn room(&self) -> usize {
         self.limiter.borrow().room()
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let kept = self.backlog.get_mut().len();
+        self.counters.sub(Counter::MuxBuffered as usize, kept as u64);
     }
 }
 
@@ -246,6 +262,22 @@ pub(super) fn flush(worker: &Rc<Worker>, carrier: &Rc<Carrier>, stream: &Rc<Stre
     true
 }
 
+/// Client: no target was reached, and the answer that says so is queued. The server aborts the stream when it reads
+/// it, or ends it where there is no RST; what came for the target is thrown away.
+pub(super) fn refuse(worker: &Worker, carrier: &Carrier, stream: &Stream) {
+    stream.reading.set(Reading::Ended);
+    let kept = std::mem::take(&mut *stream.backlog.borrow_mut()).len();
+    worker.counters.sub(Counter::MuxBuffered as usize, kept as u64);
+    {
+        let mut mux = carrier.mux.borrow_mut();
+        mux.consumed(stream.id, kept);
+        mux.finish(stream.id);
+    }
+    carrier.outgoing.wake();
+    carrier.resume.wake();
+    end_if_drained(carrier, stream);
+}
+
 /// Ends the socket's write direction once the peer has ended and everything is written; forgets a stream that is
 /// through in both directions.
 pub(super) fn end_if_drained(carrier: &Carrier, stream: &Stream) {
@@ -255,6 +287,7 @@ pub(super) fn end_if_drained(carrier: &Carrier, stream: &Stream) {
             sock.finish()
         });
         match ended {
+            None if stream.is_refused() => stream.writing.set(Writing::Ended),
             None => return,
             Some(Ok(())) => stream.writing.set(Writing::Ended),
             Some(Err(_)) => return carrier.abort(stream, Abort::Peer),

@@ -13,7 +13,7 @@ const BACKLOG: i32 = 65535;
 /// Opens `count` listeners on every port of `listen`: the outer list is by port offset, the inner by worker.
 ///
 /// Each address is bound once without `SO_REUSEPORT` first, because with it the kernel would share the port with
-/// another process of ours instead of telling that it is taken.
+/// another process of ours instead of telling that it is taken. Ports of `own` are in our hands already.
 ///
 /// # Errors
 /// The port that failed and the kernel's answer.
@@ -21,11 +21,13 @@ pub(crate) fn open(
     listen: ListenAddr,
     socket: &SocketOptions,
     count: usize,
+    own: Option<ListenAddr>,
 ) -> Result<Vec<Vec<OwnedFd>>, (ListenAddr, io::Error)> {
     ports(listen)
         .map(|port| {
-            probe_port(listen.ip, port)
-                .and_then(|()| (0..count).map(|_| bind(listen.ip, port, socket, true)).collect())
+            let is_own = own.is_some_and(|own| own.ip == listen.ip && ports(own).any(|held| held == port));
+            let free = if is_own { Ok(()) } else { probe_port(listen.ip, port) };
+            free.and_then(|()| (0..count).map(|_| bind(listen.ip, port, socket, true)).collect())
                 .map_err(|error| {
                     (
                         ListenAddr {

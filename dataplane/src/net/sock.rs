@@ -112,6 +112,11 @@ impl Sock {
         Ok(())
     }
 
+    /// Resets the connection now, whoever still holds the socket. Who waits for it wakes up with an error.
+    pub(crate) fn abort(&self) {
+        super::sys::abort_raw(self.inner.as_raw_fd());
+    }
+
     /// Bytes that were sent and that the peer has not acknowledged yet.
     pub(crate) fn undelivered(&self) -> usize {
         super::sys::queued(self.inner.as_raw_fd())

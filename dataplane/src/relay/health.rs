@@ -5,7 +5,7 @@
 
 use crate::net::connect_any;
 use crate::service::Service;
-use crate::worker::{Worker, spawn};
+use crate::worker::{ServiceKind, Worker, spawn};
 use kariz_proto::control::RelayRemote;
 use kariz_proto::model::{HostPort, Strategy};
 use monoio::time::sleep;
@@ -79,17 +79,21 @@ impl Health {
     }
 
     /// Counts a failed dial; the one that puts the remote out starts its probes.
-    pub(super) fn failed(&self, worker: &Rc<Worker>, service: &Service, name: &HostPort, addrs: &[SocketAddr]) {
+    pub(super) fn failed(&self, worker: &Rc<Worker>, service: &Service, name: &HostPort, port: u16) {
         let remote = self.remote(name);
         remote.failures.set(remote.failures.get().saturating_add(1));
         if remote.failures.get() == FAILURES_UNTIL_OUT {
             let spec = service.spec.borrow().clone();
             tracing::warn!(service = %spec.name, remote = %name, "remote is out");
-            let (held, name, addrs) = (worker.clone(), name.clone(), addrs.to_vec());
+            let (held, name) = (worker.clone(), name.clone());
             spawn(worker, async move {
-                // Whoever reaches it meanwhile ends the probing, and so does the service's end.
-                while remote.is_out() && held.services.get(spec.service).is_some() {
+                // Whoever reaches it meanwhile ends the probing, and so does the end of the service or of the remote.
+                while remote.is_out() {
                     sleep(PROBE_INTERVAL).await;
+                    let service = held.services.get(spec.service);
+                    let Some(addrs) = service.and_then(|service| addresses(&service, &name, port)) else {
+                        return;
+                    };
                     if connect_any(&addrs, &spec.socket, &held.sockets, PROBE_TIMEOUT)
                         .await
                         .is_ok()
@@ -105,4 +109,13 @@ impl Health {
     fn remote(&self, name: &HostPort) -> Rc<Remote> {
         self.remotes.borrow_mut().entry(name.clone()).or_default().clone()
     }
+}
+
+/// What a remote's name stands for now; `None` if the service has it no longer.
+fn addresses(service: &Service, name: &HostPort, port: u16) -> Option<Vec<SocketAddr>> {
+    let ServiceKind::Relay(remotes) = &*service.kind.borrow() else {
+        return None;
+    };
+    let (_, ips) = remotes.remotes.iter().find(|(remote, _)| remote == name)?;
+    Some(ips.iter().map(|ip| SocketAddr::new(*ip, port)).collect())
 }

@@ -79,7 +79,7 @@ async fn reach(
                         address: *address,
                     });
                 }
-                service.relay.failed(worker, service, name, &addrs);
+                service.relay.failed(worker, service, name, port);
             }
         }
     }

@@ -83,6 +83,14 @@ fn hand_over(worker: &Worker, service: &Service, mut visitor: Visitor) -> Result
         .filter(|(index, _)| *index != here);
     let best = room.map(|(index, room)| (room.load(Ordering::Relaxed), index)).max();
     let Some((1.., there)) = best else { return Err(visitor) };
+    // Taken at once, so that a burst does not all go to the one carrier that somebody had.
+    let room = &service.shared.room[there];
+    if room
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(1))
+        .is_err()
+    {
+        return Err(visitor);
+    }
     visitor.moved = true;
     worker.post(there, Mail::Visitor(visitor)).map_err(|mail| match mail {
         Mail::Visitor(visitor) => visitor,

@@ -128,7 +128,7 @@ impl Serving {
             .bound
             .borrow()
             .as_ref()
-            .is_some_and(|bound| bound.epoch == errand.epoch);
+            .is_some_and(|bound| (bound.session.spec().session, bound.epoch) == (errand.session, errand.epoch));
         if current {
             self.asked.set(self.asked.get().saturating_sub(1));
         }
@@ -136,6 +136,11 @@ impl Serving {
 
     /// A genuine carrier for this service: whoever waits longest gets it, else it waits itself.
     pub(super) fn carrier(self: &Rc<Self>, worker: &Rc<Worker>, session: &Rc<Session>, arrival: CarrierArrival) {
+        let serves = |bound: &Bound| Rc::ptr_eq(&bound.session, session);
+        if !self.bound.borrow().as_ref().is_some_and(serves) {
+            // Another session has taken the service over while the carrier was on its way.
+            return;
+        }
         let Some(share) = session.carrier() else { return };
         let Ok(sock) = Sock::new(arrival.fd, &worker.sockets) else {
             return;
@@ -338,6 +343,8 @@ impl Serving {
         self.idle.borrow_mut().retain(is_alive);
         self.carriers.borrow_mut().retain(|carrier| !carrier.is_closed());
         self.trim(worker);
+        // In the mux lane a stream that ended has made room without a carrier having come.
+        self.serve_waiting(worker);
         self.expire(worker);
         self.publish(worker);
         self.refill(worker);
