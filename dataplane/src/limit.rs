@@ -108,14 +108,10 @@ impl Limiter {
         usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
-    /// Waits until [`Limiter::room`] is not 0, and returns it.
-    pub(crate) async fn wait(&self) -> usize {
-        loop {
-            match self.room() {
-                0 => sleep(REST).await,
-                room => return room,
-            }
-        }
+    /// Waits before it is worth looking at [`Limiter::room`] again. Boxed: few streams are ever held back, and the
+    /// others are not to pay for a timer's memory.
+    pub(crate) async fn rest(&self) {
+        Box::pin(sleep(REST)).await;
     }
 
     /// Counts one message of `bytes` bytes.

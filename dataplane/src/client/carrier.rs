@@ -1,11 +1,11 @@
 //! One carrier of a client: dialled for a voucher, then idle until the server opens a visitor on it.
 
 use super::link::{Link, Share};
-use super::target::dial;
+use super::target::{Target, dial};
 use crate::flow::{End, relay};
 use crate::mux;
 use crate::net::{Sock, connect};
-use crate::worker::Worker;
+use crate::worker::{Gauge, Worker, spawn};
 use futures_util::future::{Either, select};
 use kariz_proto::control::{Counter, ServiceId, Voucher};
 use kariz_proto::model::Lane;
@@ -64,7 +64,7 @@ async fn direct(worker: Rc<Worker>, link: Rc<Link>, service: ServiceId, voucher:
     };
     drop(idle);
     let Some((open, rest)) = opened else { return };
-    let _busy = (
+    let busy = (
         worker.gauge(Counter::CarriersBusy),
         worker.gauge(Counter::Targets),
         share,
@@ -92,12 +92,26 @@ async fn direct(worker: Rc<Worker>, link: Rc<Link>, service: ServiceId, voucher:
         return;
     }
     worker.counters.add(Counter::BytesIn as usize, rest.len() as u64);
-    drop((rest, link, open));
     worker.count(Counter::Opened);
+    // The way here took far more memory than what is left: a task of its own lets go of it.
+    spawn(&worker, cross(worker.clone(), carrier, sock, target, busy));
+}
+
+/// Moves the bytes of a visitor whose target is connected.
+fn cross(
+    worker: Rc<Worker>,
+    carrier: Sock,
+    sock: Sock,
+    target: Target,
+    busy: (Gauge, Gauge, Share),
+) -> impl Future<Output = ()> {
     let limiter = worker.budgets.limiter(&[&target.budgets]);
-    if let End::Fault(fault) = relay(&worker, carrier, sock, &limiter).await {
-        worker.count(Counter::Resets);
-        tracing::debug!(service = %target.name, %fault, "visitor reset");
+    async move {
+        if let End::Fault(fault) = relay(&worker, &carrier, &sock, &limiter, (None, None)).await {
+            worker.count(Counter::Resets);
+            tracing::debug!(service = %target.name, %fault, "visitor reset");
+        }
+        drop(busy);
     }
 }
 

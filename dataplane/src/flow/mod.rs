@@ -4,5 +4,5 @@
 mod pump;
 mod relay;
 
-pub(crate) use pump::{Fault, Pump};
-pub(crate) use relay::{End, deliver_rest, join, linger, relay};
+pub(crate) use pump::Fault;
+pub(crate) use relay::{Before, End, deliver_rest, linger, relay};

@@ -4,6 +4,9 @@
 //! borrows a pipe and splices: the bytes then never leave the kernel. Whenever the source has nothing more the pipe
 //! goes back; a flow that has come down to small pieces is copied again. So short connections never pay for a pipe,
 //! and idle ones hold nothing.
+//!
+//! All state is in [`Pump`], and its steps never wait: an idle direction costs the few words of the struct and one
+//! pending poll.
 
 use crate::limit::Limiter;
 use crate::net::Sock;
@@ -38,146 +41,193 @@ pub(crate) enum Fault {
     Refused(RefuseReason),
 }
 
-/// One direction: where from, where to, what it counts against.
-pub(crate) struct Pump<'a> {
-    pub(crate) worker: &'a Worker,
-    pub(crate) from: &'a Sock,
-    pub(crate) to: &'a Sock,
-    pub(crate) limiter: &'a Limiter,
-    /// The counter of bytes in this direction, if this end of the tunnel counts them.
-    pub(crate) bytes: Counter,
+/// One direction: where from, where to, what it counts against, and how far it has come.
+pub(super) struct Pump<'a> {
+    worker: &'a Worker,
+    from: &'a Sock,
+    to: &'a Sock,
+    limiter: &'a Limiter,
+    /// The counter of bytes in this direction.
+    bytes: Counter,
+    /// Received, not sent yet.
+    rest: Option<Rest>,
+    /// Borrowed while there is something to splice.
+    pipe: Option<Pipe>,
+    bulk: bool,
+    small_runs: u8,
+    since_wait: usize,
+    since_turn: usize,
 }
 
-/// What one copy did.
-enum Copied {
-    /// The source has nothing now.
+/// Bytes that the sink did not take.
+struct Rest {
+    buffer: Buffer,
+    start: usize,
+    end: usize,
+}
+
+/// What a direction needs before its next step.
+enum Need {
+    /// Nothing: go on.
     Nothing,
-    /// The source has ended.
-    End,
-    /// Bytes moved, and whether the source may have more at once.
-    Moved { bytes: usize, more: bool },
-    /// Bytes were received that the sink did not take: they are in the buffer.
-    Stuck { bytes: usize, rest: Buffer, length: usize },
-}
-
-/// How a run of splices ended.
-enum Run {
-    /// The source has nothing now; so many bytes moved.
-    Drained(usize),
-    /// The source has ended.
+    /// Something to receive.
+    Source,
+    /// Room to send.
+    Sink,
+    /// Tokens of a rate limit.
+    Tokens,
+    /// That others have had a turn.
+    Turn,
+    /// Nothing any more: everything up to the source's end is in the sink.
     End,
 }
 
-impl Pump<'_> {
-    /// Moves everything up to the source's end, then ends the sink's write direction.
-    pub(crate) async fn run(&self) -> Result<(), Fault> {
-        let mut since_wait = 0;
-        let mut since_turn = 0;
-        let mut small_runs = 0;
-        let mut bulk = false;
-        loop {
-            let room = match self.limiter.room() {
-                0 => self.limiter.wait().await,
-                room => room,
-            };
-            let pipe = if bulk { self.worker.pipes.take() } else { None };
-            let wait = if let Some(pipe) = pipe {
-                match self.splice(pipe).await? {
-                    Run::End => break,
-                    Run::Drained(bytes) if bytes < SMALL_RUN_BYTES => small_runs += 1,
-                    Run::Drained(_) => small_runs = 0,
-                }
-                bulk = small_runs < SMALL_RUNS;
-                true
-            } else {
-                match self.copy(room)? {
-                    Copied::End => break,
-                    Copied::Nothing => true,
-                    Copied::Moved { bytes, more } => {
-                        since_wait += bytes;
-                        since_turn += bytes;
-                        !more
-                    }
-                    Copied::Stuck { bytes, rest, length } => {
-                        since_wait += bytes;
-                        self.flush(rest, length).await?;
-                        since_turn = 0;
-                        false
-                    }
-                }
-            };
-            if since_wait >= BULK_BYTES {
-                bulk = true;
-                small_runs = 0;
-            }
-            if wait {
-                self.from.readable().await.map_err(Fault::Source)?;
-                (since_wait, since_turn) = (0, 0);
-            } else if since_turn >= TURN_BYTES {
-                self.worker.turns.pass().await;
-                since_turn = 0;
-            }
+impl<'a> Pump<'a> {
+    pub(super) fn new(worker: &'a Worker, from: &'a Sock, to: &'a Sock, limiter: &'a Limiter, bytes: Counter) -> Self {
+        Self {
+            worker,
+            from,
+            to,
+            limiter,
+            bytes,
+            rest: None,
+            pipe: None,
+            bulk: false,
+            small_runs: 0,
+            since_wait: 0,
+            since_turn: 0,
         }
-        self.to.finish().map_err(Fault::Sink)
     }
 
-    fn copy(&self, room: usize) -> Result<Copied, Fault> {
+    /// Moves everything up to the source's end, then ends the sink's write direction.
+    pub(super) async fn run(&mut self) -> Result<(), Fault> {
+        loop {
+            match self.step()? {
+                Need::Nothing => continue,
+                Need::Source => {
+                    self.from.readable().await.map_err(Fault::Source)?;
+                    self.since_wait = 0;
+                }
+                Need::Sink => self.to.writable().await.map_err(Fault::Sink)?,
+                Need::Tokens => self.limiter.rest().await,
+                Need::Turn => self.worker.turns.pass().await,
+                Need::End => return self.to.finish().map_err(Fault::Sink),
+            }
+            self.since_turn = 0;
+        }
+    }
+
+    fn step(&mut self) -> Result<Need, Fault> {
+        if self.rest.is_some() {
+            return self.flush();
+        }
+        if self.pipe.as_ref().is_some_and(|pipe| pipe.held() > 0) {
+            return self.drain();
+        }
+        if self.since_turn >= TURN_BYTES {
+            return Ok(Need::Turn);
+        }
+        let room = self.limiter.room();
+        if room == 0 {
+            self.pipe = None;
+            return Ok(Need::Tokens);
+        }
+        if self.bulk && self.pipe.is_none() {
+            self.pipe = self.worker.pipes.take();
+        }
+        if self.pipe.is_some() {
+            self.fill(room)
+        } else {
+            self.copy(room)
+        }
+    }
+
+    /// Receives and sends through the scratch buffer.
+    fn copy(&mut self, room: usize) -> Result<Need, Fault> {
         let mut scratch = self.worker.scratch.borrow_mut();
         // What the sink does not take has to fit into one buffer.
         let most = self.worker.buffers.next_size().min(room);
         let bytes = match self.from.recv(&mut scratch[..most]).map_err(Fault::Source)? {
-            None => return Ok(Copied::Nothing),
-            Some(0) => return Ok(Copied::End),
+            None => return Ok(Need::Source),
+            Some(0) => return Ok(Need::End),
             Some(bytes) => bytes,
         };
-        self.count(bytes);
         let sent = self.to.send(&scratch[..bytes]).map_err(Fault::Sink)?.unwrap_or(0);
-        if sent == bytes {
-            return Ok(Copied::Moved {
-                bytes,
-                more: bytes == most,
+        if sent < bytes {
+            let mut buffer = self.worker.buffers.take();
+            buffer[..bytes - sent].copy_from_slice(&scratch[sent..bytes]);
+            self.rest = Some(Rest {
+                buffer,
+                start: 0,
+                end: bytes - sent,
             });
         }
-        let length = bytes - sent;
-        let mut rest = self.worker.buffers.take();
-        rest[..length].copy_from_slice(&scratch[sent..bytes]);
-        Ok(Copied::Stuck { bytes, rest, length })
+        drop(scratch);
+        self.count(bytes);
+        if self.since_wait >= BULK_BYTES {
+            (self.bulk, self.small_runs) = (true, 0);
+        }
+        // A short read has emptied the socket: the next one would only say so.
+        Ok(match &self.rest {
+            Some(_) => Need::Sink,
+            None if bytes < most => Need::Source,
+            None => Need::Nothing,
+        })
     }
 
-    async fn flush(&self, rest: Buffer, length: usize) -> Result<(), Fault> {
-        self.to.send_all(&rest[..length]).await.map_err(Fault::Sink)
+    fn flush(&mut self) -> Result<Need, Fault> {
+        let Some(rest) = &mut self.rest else {
+            return Ok(Need::Nothing);
+        };
+        match self.to.send(&rest.buffer[rest.start..rest.end]).map_err(Fault::Sink)? {
+            None => return Ok(Need::Sink),
+            Some(sent) => rest.start += sent,
+        }
+        if rest.start < rest.end {
+            return Ok(Need::Sink);
+        }
+        self.rest = None;
+        Ok(Need::Nothing)
     }
 
-    async fn splice(&self, mut pipe: Pipe) -> Result<Run, Fault> {
-        let (mut moved, mut since_turn) = (0, 0);
-        loop {
-            let room = match self.limiter.room() {
-                0 => return Ok(Run::Drained(moved)),
-                room => room.min(PIPE_BYTES),
-            };
-            match pipe.fill(self.from, room).map_err(Fault::Source)? {
-                None => return Ok(Run::Drained(moved)),
-                Some(0) => return Ok(Run::End),
-                Some(bytes) => {
-                    self.count(bytes);
-                    moved += bytes;
-                    since_turn += bytes;
-                }
+    /// Splices from the source into the pipe.
+    fn fill(&mut self, room: usize) -> Result<Need, Fault> {
+        let Some(pipe) = &mut self.pipe else {
+            return Ok(Need::Nothing);
+        };
+        match pipe.fill(self.from, room.min(PIPE_BYTES)).map_err(Fault::Source)? {
+            None => {
+                self.pipe = None;
+                self.small_runs = if self.since_wait < SMALL_RUN_BYTES {
+                    self.small_runs + 1
+                } else {
+                    0
+                };
+                self.bulk = self.small_runs < SMALL_RUNS;
+                Ok(Need::Source)
             }
-            while pipe.held() > 0 {
-                if pipe.drain(self.to).map_err(Fault::Sink)?.is_none() {
-                    self.to.writable().await.map_err(Fault::Sink)?;
-                    since_turn = 0;
-                }
-            }
-            if since_turn >= TURN_BYTES {
-                self.worker.turns.pass().await;
-                since_turn = 0;
+            Some(0) => Ok(Need::End),
+            Some(bytes) => {
+                self.count(bytes);
+                self.drain()
             }
         }
     }
 
-    fn count(&self, bytes: usize) {
+    /// Splices from the pipe into the sink.
+    fn drain(&mut self) -> Result<Need, Fault> {
+        let Some(pipe) = &mut self.pipe else {
+            return Ok(Need::Nothing);
+        };
+        match pipe.drain(self.to).map_err(Fault::Sink)? {
+            None => Ok(Need::Sink),
+            Some(_) => Ok(Need::Nothing),
+        }
+    }
+
+    fn count(&mut self, bytes: usize) {
+        self.since_wait += bytes;
+        self.since_turn += bytes;
         self.limiter.spend(bytes);
         self.worker.counters.add(self.bytes as usize, bytes as u64);
     }

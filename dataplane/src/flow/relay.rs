@@ -7,7 +7,7 @@ use crate::worker::{Worker, spawn};
 use kariz_proto::control::Counter;
 use monoio::time::sleep;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -25,30 +25,42 @@ pub(crate) enum End {
 const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
 const LINGER_STEP: Duration = Duration::from_millis(20);
 
+/// What has to happen in a direction before its bytes go through. Boxed: it is over soon, and its memory with it.
+pub(crate) type Before<'a> = Option<Pin<Box<dyn Future<Output = Result<(), Fault>> + 'a>>>;
+
 /// Moves bytes between a visitor and what stands for its target until both directions have ended or one failed.
-pub(crate) async fn relay(worker: &Rc<Worker>, visitor: Sock, target: Sock, limiter: &Limiter) -> End {
-    let up = Pump {
-        worker,
-        from: &visitor,
-        to: &target,
-        limiter,
-        bytes: Counter::BytesIn,
-    };
-    let down = Pump {
-        worker,
-        from: &target,
-        to: &visitor,
-        limiter,
-        bytes: Counter::BytesOut,
-    };
-    let (up_done, down_done, end) = join(&visitor, &target, up.run(), down.run()).await;
-    if let End::Fault(_) = end {
-        // A socket whose write direction was ended cleanly delivers what it has; the other one is armed.
-        if down_done {
-            linger(worker, visitor);
+///
+/// After a fault a socket whose write direction was ended cleanly delivers what it has; the others are armed, and
+/// reset when the caller drops them.
+pub(crate) async fn relay(
+    worker: &Worker,
+    visitor: &Sock,
+    target: &Sock,
+    limiter: &Limiter,
+    (before_up, before_down): (Before<'_>, Before<'_>),
+) -> End {
+    let mut up = Pump::new(worker, visitor, target, limiter, Counter::BytesIn);
+    let mut down = Pump::new(worker, target, visitor, limiter, Counter::BytesOut);
+    let up = pin!(async {
+        if let Some(before) = before_up {
+            before.await?;
         }
-        if up_done {
-            linger(worker, target);
+        up.run().await
+    });
+    let down = pin!(async {
+        if let Some(before) = before_down {
+            before.await?;
+        }
+        down.run().await
+    });
+    let (up_done, down_done, end) = join(visitor, target, up, down).await;
+    if let End::Fault(Fault::Source(_) | Fault::Sink(_)) = end {
+        if down_done {
+            target.abort();
+            Box::pin(deliver_rest(worker, visitor)).await;
+        } else if up_done {
+            visitor.abort();
+            Box::pin(deliver_rest(worker, target)).await;
         }
     }
     end
@@ -56,13 +68,12 @@ pub(crate) async fn relay(worker: &Rc<Worker>, visitor: Sock, target: Sock, limi
 
 /// Runs two directions side by side. Returns whether the first and the second were complete, and how it ended:
 /// the first fault ends both.
-pub(crate) async fn join(
+async fn join(
     one: &Sock,
     other: &Sock,
-    up: impl Future<Output = Result<(), Fault>>,
-    down: impl Future<Output = Result<(), Fault>>,
+    mut up: Pin<&mut impl Future<Output = Result<(), Fault>>>,
+    mut down: Pin<&mut impl Future<Output = Result<(), Fault>>>,
 ) -> (bool, bool, End) {
-    let (mut up, mut down) = (pin!(up), pin!(down));
     let (mut up_done, mut down_done) = (false, false);
     let end = poll_fn(|cx| {
         if !up_done && let Poll::Ready(result) = up.as_mut().poll(cx) {

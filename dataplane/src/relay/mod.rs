@@ -7,8 +7,8 @@ pub(crate) use health::Health;
 use crate::flow::{End, relay};
 use crate::net::{Sock, connect_any};
 use crate::preamble;
-use crate::service::{Service, Visitor, refuse};
-use crate::worker::{Worker, spawn};
+use crate::service::{Admission, Service, Visitor, refuse};
+use crate::worker::{Gauge, Worker, spawn};
 use kariz_proto::control::{Counter, Event, PublicService, RefuseReason, RelayRemote};
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ pub(crate) fn visit(worker: &Rc<Worker>, service: &Rc<Service>, remotes: Arc<Rel
 
 async fn serve(worker: Rc<Worker>, service: Rc<Service>, remotes: Arc<RelayRemote>, visitor: Visitor) {
     let peer = visitor.peer;
-    let _counted = (worker.gauge(Counter::Visitors), visitor.admission);
+    let counted = (worker.gauge(Counter::Visitors), visitor.admission);
     let spec = service.spec.borrow().clone();
     let Ok(visitor_sock) = Sock::new(visitor.fd, &worker.sockets) else {
         return refuse(&worker, &service, peer, RefuseReason::Internal);
@@ -37,15 +37,30 @@ async fn serve(worker: Rc<Worker>, service: Rc<Service>, remotes: Arc<RelayRemot
     if remote.send_all(&header).await.is_err() {
         return refuse(&worker, &service, peer, RefuseReason::TargetUnreachable);
     }
-    drop(header);
     worker.count(Counter::Opened);
+    // The way here took far more memory than what is left: a task of its own lets go of it.
+    spawn(
+        &worker,
+        cross(worker.clone(), visitor_sock, remote, (spec, peer), (counted, visit)),
+    );
+}
+
+/// Moves the bytes of a visitor whose remote is connected.
+fn cross(
+    worker: Rc<Worker>,
+    visitor: Sock,
+    remote: Sock,
+    (spec, peer): (Arc<PublicService>, SocketAddr),
+    counted: ((Gauge, Admission), health::Visit),
+) -> impl Future<Output = ()> {
     let limiter = worker.budgets.limiter(&[&spec.budgets]);
-    drop(service);
-    if let End::Fault(fault) = relay(&worker, visitor_sock, remote, &limiter).await {
-        worker.count(Counter::Resets);
-        tracing::debug!(service = %spec.name, %peer, %fault, "visitor reset");
+    async move {
+        if let End::Fault(fault) = relay(&worker, &visitor, &remote, &limiter, (None, None)).await {
+            worker.count(Counter::Resets);
+            tracing::debug!(service = %spec.name, %peer, %fault, "visitor reset");
+        }
+        drop(counted);
     }
-    drop(visit);
 }
 
 /// Connects to the first remote that answers, in the order that the strategy and the remotes' health give.

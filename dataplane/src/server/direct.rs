@@ -3,13 +3,13 @@
 
 use super::serving::IdleCarrier;
 use super::session::Share;
-use crate::flow::{End, Fault, Pump, join, linger};
+use crate::flow::{Before, End, Fault, relay};
 use crate::limit::Limiter;
 use crate::net::Sock;
 use crate::preamble;
 use crate::service::{Service, Visitor, refuse};
 use crate::worker::Worker;
-use kariz_proto::control::{Counter, RefuseReason, Voucher};
+use kariz_proto::control::{CarrierKey, Counter, RefuseReason, Voucher};
 use kariz_proto::session::carrier::{MAX_OPEN_BYTES, Open, OpenError, Ready};
 use monoio::time::timeout;
 use std::io;
@@ -21,33 +21,17 @@ use std::time::Duration;
 pub(crate) const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Serves one visitor to its end.
-pub(super) async fn serve(
+pub(super) fn serve(
     worker: Rc<Worker>,
     service: Rc<Service>,
     visitor: Visitor,
     share: Share,
     carrier: IdleCarrier,
-) {
-    let gauge = (
-        worker.gauge(Counter::Visitors),
-        worker.gauge(Counter::CarriersBusy),
-        visitor.admission,
-        share,
-    );
+) -> impl Future<Output = ()> {
     let peer = visitor.peer;
-    let IdleCarrier {
-        sock: carrier,
-        session,
-        voucher,
-        share: of_session,
-    } = carrier;
     let spec = service.spec.borrow().clone();
-    let Ok(visitor_sock) = Sock::new(visitor.fd, &worker.sockets) else {
-        return refuse(&worker, &service, peer, RefuseReason::Internal);
-    };
-    let session_spec = session.spec();
-    let limiter = worker.budgets.limiter(&[&spec.budgets, &session_spec.budgets]);
-    let auth = (&session_spec.carrier_key, &voucher);
+    let session = carrier.session.spec();
+    let limiter = worker.budgets.limiter(&[&spec.budgets, &session.budgets]);
     let open = Open {
         service: spec.name.clone(),
         port_offset: visitor.port_offset,
@@ -55,54 +39,33 @@ pub(super) async fn serve(
         priority: spec.priority,
         visitor: peer,
     };
-    let mut first = open.encode(Some(auth));
-    preamble::proxy_header(&mut first, spec.proxy_protocol, peer, &visitor_sock);
-    let key = session_spec.carrier_key.clone();
-    drop((session_spec, session));
-
-    let up = async {
-        first_flight(&worker, &visitor_sock, &carrier, first, &limiter).await?;
-        let pump = Pump {
-            worker: &worker,
-            from: &visitor_sock,
-            to: &carrier,
-            limiter: &limiter,
-            bytes: Counter::BytesIn,
+    let mut first = open.encode(Some((&session.carrier_key, &carrier.voucher)));
+    let auth = (session.carrier_key.clone(), carrier.voucher);
+    let sock = Sock::new(visitor.fd, &worker.sockets);
+    if let Ok(sock) = &sock {
+        preamble::proxy_header(&mut first, spec.proxy_protocol, peer, sock);
+    }
+    let counted = (visitor.admission, share, carrier.share);
+    let carrier = carrier.sock;
+    // Everything that lasts as long as the visitor is captured once; the rest is boxed and gone after the first bytes.
+    async move {
+        let _gauges = (worker.gauge(Counter::Visitors), worker.gauge(Counter::CarriersBusy));
+        let Ok(sock) = &sock else {
+            return refuse(&worker, &service, peer, RefuseReason::Internal);
         };
-        pump.run().await
-    };
-    let down = async {
-        let ready = timeout(READY_TIMEOUT, ready(&worker, &carrier, (&key, &voucher))).await;
-        let rest = ready.unwrap_or(Err(Fault::Refused(RefuseReason::TargetTimeout)))?;
-        worker.count(Counter::Opened);
-        visitor_sock.send_all(&rest).await.map_err(Fault::Sink)?;
-        worker.counters.add(Counter::BytesOut as usize, rest.len() as u64);
-        drop(rest);
-        let pump = Pump {
-            worker: &worker,
-            from: &carrier,
-            to: &visitor_sock,
-            limiter: &limiter,
-            bytes: Counter::BytesOut,
-        };
-        pump.run().await
-    };
-    let (up_done, down_done, end) = join(&visitor_sock, &carrier, up, down).await;
-    match end {
-        End::Complete => {}
-        End::Fault(Fault::Refused(reason)) => refuse(&worker, &service, peer, reason),
-        End::Fault(fault) => {
-            worker.count(Counter::Resets);
-            tracing::debug!(service = %spec.name, %peer, %fault, "visitor reset");
-            if down_done {
-                linger(&worker, visitor_sock);
-            }
-            if up_done {
-                linger(&worker, carrier);
+        let up = first_flight(&worker, sock, &carrier, first, &limiter);
+        let down = ready(&worker, &carrier, sock, auth);
+        let before: (Before<'_>, Before<'_>) = (Some(Box::pin(up)), Some(Box::pin(down)));
+        match relay(&worker, sock, &carrier, &limiter, before).await {
+            End::Complete => {}
+            End::Fault(Fault::Refused(reason)) => refuse(&worker, &service, peer, reason),
+            End::Fault(fault) => {
+                worker.count(Counter::Resets);
+                tracing::debug!(service = %service.spec.borrow().name, %peer, %fault, "visitor reset");
             }
         }
+        drop(counted);
     }
-    drop((gauge, of_session));
 }
 
 /// Sends Open and whatever the visitor has said already in one go.
@@ -132,12 +95,17 @@ async fn first_flight(
     })
 }
 
+/// Waits for Ready and hands on what came after it.
+async fn ready(worker: &Worker, carrier: &Sock, visitor: &Sock, auth: (CarrierKey, Voucher)) -> Result<(), Fault> {
+    let ready = timeout(READY_TIMEOUT, read_ready(worker, carrier, (&auth.0, &auth.1))).await;
+    let rest = ready.unwrap_or(Err(Fault::Refused(RefuseReason::TargetTimeout)))?;
+    worker.count(Counter::Opened);
+    worker.counters.add(Counter::BytesOut as usize, rest.len() as u64);
+    visitor.send_all(&rest).await.map_err(Fault::Sink)
+}
+
 /// Reads Ready; returns what came after it.
-async fn ready(
-    worker: &Worker,
-    carrier: &Sock,
-    auth: (&kariz_proto::control::CarrierKey, &Voucher),
-) -> Result<Vec<u8>, Fault> {
+async fn read_ready(worker: &Worker, carrier: &Sock, auth: (&CarrierKey, &Voucher)) -> Result<Vec<u8>, Fault> {
     let lost = || Fault::Refused(RefuseReason::CarrierLost);
     let mut got = Vec::new();
     loop {
@@ -170,5 +138,19 @@ pub(crate) fn reason_of(error: OpenError) -> RefuseReason {
         OpenError::Unreachable => RefuseReason::TargetUnreachable,
         OpenError::Timeout => RefuseReason::TargetTimeout,
         OpenError::Limit => RefuseReason::VisitorLimit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an idle visitor of the direct lane costs is mostly this.
+    #[test]
+    fn task_of_a_visitor_stays_small() {
+        fn size<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(size(serve) <= 1536, "{} bytes", size(serve));
     }
 }

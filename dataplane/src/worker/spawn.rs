@@ -11,9 +11,10 @@ use std::rc::Rc;
 /// peers see a reset), it is counted and logged.
 pub(crate) fn spawn(worker: &Rc<Worker>, task: impl Future<Output = ()> + 'static) {
     let worker = worker.clone();
-    monoio::spawn(async move {
-        // Whatever a panicking task shares with others is in cells that are consistent between statements.
-        if let Err(panic) = AssertUnwindSafe(task).catch_unwind().await {
+    // Whatever a panicking task shares with others is in cells that are consistent between statements. Combinators
+    // instead of an async block: that would hold the task's state twice.
+    monoio::spawn(AssertUnwindSafe(task).catch_unwind().map(move |outcome| {
+        if let Err(panic) = outcome {
             worker.count(Counter::Panics);
             tracing::error!(
                 worker = worker.index.0,
@@ -21,7 +22,7 @@ pub(crate) fn spawn(worker: &Rc<Worker>, task: impl Future<Output = ()> + 'stati
                 "a connection's task panicked"
             );
         }
-    });
+    }));
 }
 
 /// What a panic said.
