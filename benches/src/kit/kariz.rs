@@ -3,6 +3,7 @@
 use super::children::Process;
 use anyhow::{Context, Result, bail};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -108,6 +109,7 @@ impl Kariz {
             self.io
         );
         std::fs::write(&file, format!("{text}{runtime}")).with_context(|| format!("writing {}", file.display()))?;
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600))?;
         let mut command = Command::new(&self.program);
         command.arg(role).arg("-c").arg(&file);
         Process::start(command, &self.folder, name)
@@ -115,7 +117,7 @@ impl Kariz {
 }
 
 /// Both ends run on this machine for the length of a measurement: the token protects nothing.
-const TOKEN: &str = "benchmark";
+const TOKEN: &str = "a token for measurements only";
 
 impl Lane {
     fn transport(self) -> &'static str {

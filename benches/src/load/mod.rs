@@ -5,14 +5,32 @@ pub mod visits;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-/// A loopback port that nobody used a moment ago.
+/// Ports that [`free_port`] hands out: below those that the kernel gives to outgoing connections (32,768 and up), so that
+/// none of them takes the port away while its listener is restarted.
+const LISTENER_PORTS: std::ops::Range<u16> = 12_000..32_000;
+
+/// A loopback port that nobody used a moment ago; each call in a process returns another one.
 ///
 /// # Errors
 /// None is left.
 pub fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| {
+        // Several processes of the kit start at different places.
+        let mut state = u64::from(std::process::id());
+        AtomicU16::new((crate::pattern::mix(&mut state) % LISTENER_PORTS.len() as u64) as u16)
+    });
+    for _ in LISTENER_PORTS {
+        let turn = usize::from(NEXT.fetch_add(1, Ordering::Relaxed)) % LISTENER_PORTS.len();
+        let port = LISTENER_PORTS.start + turn as u16;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(io::ErrorKind::AddrInUse.into())
 }
 
 /// Waits until a visitor at `address` gets 64 bytes back from a [`Target`](crate::target::Target) behind it.
