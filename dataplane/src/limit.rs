@@ -171,6 +171,7 @@ mod tests {
         };
         let limiter = budgets.limiter(&[&set]);
         lease.grant(2);
+        assert_eq!(limiter.room(), usize::MAX);
         limiter.spend(1 << 30);
         assert_eq!(limiter.room(), usize::MAX);
         limiter.spend(1);
