@@ -44,6 +44,11 @@ impl Process {
         Ok(())
     }
 
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// What it printed last, for an error message.
     pub(crate) fn obituary(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();

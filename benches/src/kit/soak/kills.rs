@@ -1,7 +1,7 @@
 //! Honest ends: processes are killed with SIGKILL in the midst of transfers, and nobody takes a broken transfer for a
 //! finished one.
 
-use crate::kit::pair::{Kind, Plan, START_LIMIT};
+use crate::kit::pair::{Kind, Pair, Plan, START_LIMIT};
 use crate::kit::report::Verdict;
 use anyhow::{Context, Result};
 use kariz_bench::load::wait_until_up;
@@ -21,6 +21,9 @@ const LONGEST: u64 = 4 << 20;
 /// A transfer that is neither complete nor reset after this time hangs.
 const HANG_LIMIT: Duration = Duration::from_secs(20);
 
+/// How long to wait for an answer before looking whether the victim still runs.
+const ATTEMPT: Duration = Duration::from_millis(200);
+
 /// What became of all transfers.
 #[derive(Debug, Default, serde::Serialize)]
 pub(super) struct Tally {
@@ -36,6 +39,8 @@ pub(super) struct Tally {
     reset_without_cause: u64,
     /// Clean ends with bytes missing that the target counted.
     short_at_target: u64,
+    /// Starts after a kill that ended at once.
+    failed_starts: u32,
     longest_return_s: f64,
 }
 
@@ -54,6 +59,7 @@ impl Tally {
             none("wrong bytes", self.wrong),
             none("hanging visitors", self.hung),
             none("resets without cause", self.reset_without_cause),
+            none("starts that failed after it", self.failed_starts.into()),
             Verdict::at_most(
                 format!("{}, longest return, s", kind.label()),
                 self.longest_return_s,
@@ -108,12 +114,7 @@ pub(super) fn run(plan: &Plan, target: &Target, kills: u32, seed: u64) -> Result
             tally.count(end, at, killed);
         }
         let restarted = Instant::now();
-        if victim_is_outer {
-            pair.outer = plan.outer()?
-        } else {
-            pair.inner = plan.inner()?
-        }
-        wait_until_up(entry, START_LIMIT)
+        tally.failed_starts += come_back(plan, &mut pair, victim_is_outer)
             .with_context(|| format!("kill {kill}: it does not come back; {}", pair.obituary()))?;
         tally.longest_return_s = tally.longest_return_s.max(restarted.elapsed().as_secs_f64());
         if (kill + 1) % 50 == 0 {
@@ -129,6 +130,37 @@ pub(super) fn run(plan: &Plan, target: &Target, kills: u32, seed: u64) -> Result
     }
     tally.short_at_target = target.counters().short_ends.load(Ordering::Relaxed) - short_before;
     Ok(tally)
+}
+
+/// Starts the victim as a supervisor would, again if it ends at once, until a visitor gets an answer. Returns how many
+/// starts failed.
+fn come_back(plan: &Plan, pair: &mut Pair, victim_is_outer: bool) -> Result<u32> {
+    let start = |pair: &mut Pair| -> Result<()> {
+        if victim_is_outer {
+            pair.outer = plan.outer()?;
+        } else {
+            pair.inner = plan.inner()?;
+        }
+        Ok(())
+    };
+    start(pair)?;
+    let (begin, mut failed) = (Instant::now(), 0);
+    loop {
+        let victim = if victim_is_outer {
+            &mut pair.outer
+        } else {
+            &mut pair.inner
+        };
+        if victim.has_ended()? {
+            failed += 1;
+            start(pair)?;
+        }
+        match wait_until_up(plan.addresses.entry, ATTEMPT) {
+            Ok(()) => return Ok(failed),
+            Err(error) if begin.elapsed() > START_LIMIT => return Err(error.into()),
+            Err(_) => {}
+        }
+    }
 }
 
 struct Transfer(std::thread::JoinHandle<(Result<(), TrafficError>, Instant)>);
