@@ -87,7 +87,9 @@ impl Budget {
     }
 
     fn spend(&self, tokens: u64) {
-        self.tokens.set(self.tokens.get().saturating_sub(tokens));
+        // What was granted meanwhile pays too: not everybody looks at the room before.
+        let granted = self.tokens.get().saturating_add(self.lease.take());
+        self.tokens.set(granted.saturating_sub(tokens));
         self.lease.spent(tokens);
     }
 }
