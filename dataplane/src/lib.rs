@@ -12,6 +12,7 @@
 //! | `mux` | moving bytes between sockets and the streams of a mux carrier |
 //! | `service` | public services: listeners, accepting, admitting |
 //! | `server`, `client`, `relay` | what happens to visitors in each role |
+//! | `tally` | bounds that hold over all workers |
 //! | `limit` | rate limits on a worker |
 
 mod client;
@@ -28,6 +29,7 @@ mod server;
 mod service;
 mod signal;
 pub mod sync;
+mod tally;
 mod worker;
 
 pub use handle::{ControlArrival, DataPlane, LeaseDemand, Sink};

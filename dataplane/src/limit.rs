@@ -87,9 +87,7 @@ impl Budget {
     }
 
     fn spend(&self, tokens: u64) {
-        // What was granted meanwhile pays too: not everybody looks at the room before.
-        let granted = self.tokens.get().saturating_add(self.lease.take());
-        self.tokens.set(granted.saturating_sub(tokens));
+        self.tokens.set(self.tokens.get().saturating_sub(tokens));
         self.lease.spent(tokens);
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::net::{ACCEPT_BATCH, ACCEPT_PAUSE, Accept, Accepted, Sock, accept};
 use crate::signal::Signal;
+use crate::tally::{Share, Tally};
 use crate::worker::{ServiceKind, Worker, spawn};
 use crate::{relay, server};
 use futures_util::future::{Either, select};
@@ -38,7 +39,7 @@ pub(crate) struct Service {
 pub(crate) struct ServiceShared {
     /// Visitors that each worker could serve at once.
     pub(crate) room: Vec<AtomicU64>,
-    visitors: Arc<AtomicU64>,
+    visitors: Arc<Tally>,
 }
 
 /// A visitor that was admitted: travels to another worker at most once, before any of its bytes were read.
@@ -55,40 +56,44 @@ pub(crate) struct Visitor {
     pub(crate) admission: Admission,
 }
 
-/// Counts a visitor in until it is dropped.
+/// Counts a visitor of the process and of its service until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    counts: [Arc<AtomicU64>; 2],
+    shares: [Share; 2],
 }
 
 impl ServiceShared {
     pub(crate) fn new(workers: usize) -> Self {
         Self {
             room: (0..workers).map(|_| AtomicU64::new(0)).collect(),
-            visitors: Arc::default(),
+            visitors: Tally::new(workers),
         }
+    }
+
+    /// A worker is dead.
+    pub(crate) fn forget(&self, worker: usize) {
+        self.room[worker].store(0, Ordering::Relaxed);
+        self.visitors.forget(worker);
     }
 }
 
 impl Admission {
-    /// Counts a visitor of the process and of its service, unless a bound is reached.
+    /// Admits a visitor, unless a bound is reached.
     fn try_new(worker: &Worker, service: &Service) -> Option<Self> {
-        let process = worker.shared.visitors.clone();
         let most = service.spec.borrow().max_visitors.map_or(u64::MAX, u64::from);
-        let counts = [process, service.shared.visitors.clone()];
-        let admission = Self { counts };
-        let [process, of_service] = &admission.counts;
-        let within = process.fetch_add(1, Ordering::AcqRel) < worker.shared.max_visitors;
-        let within = (of_service.fetch_add(1, Ordering::AcqRel) < most) && within;
-        within.then_some(admission)
+        let of_process = worker
+            .shared
+            .visitors
+            .take(worker.place(), worker.shared.max_visitors)?;
+        let of_service = service.shared.visitors.take(worker.place(), most)?;
+        Some(Self {
+            shares: [of_process, of_service],
+        })
     }
-}
 
-impl Drop for Admission {
-    fn drop(&mut self) {
-        for count in &self.counts {
-            count.fetch_sub(1, Ordering::AcqRel);
-        }
+    /// The visitor belongs to another worker from now on.
+    pub(crate) fn move_to(&mut self, worker: usize) {
+        self.shares.iter_mut().for_each(|share| share.move_to(worker));
     }
 }
 
@@ -179,6 +184,7 @@ async fn serve(worker: Rc<Worker>, service: Rc<Service>, port_offset: u16, liste
         welcome(&worker, &service, visitor);
     })
     .await;
+    listener.stop_listening();
 }
 
 /// Sends a visitor on its way.

@@ -1,10 +1,11 @@
 //! One carrier of a client: dialled for a voucher, then idle until the server opens a visitor on it.
 
-use super::link::{Link, Share};
+use super::link::Link;
 use super::target::{Target, dial};
 use crate::flow::{End, relay};
 use crate::mux;
 use crate::net::{Sock, connect};
+use crate::tally::Share;
 use crate::worker::{Gauge, Worker, spawn};
 use futures_util::future::{Either, select};
 use kariz_proto::control::{Counter, ServiceId, Voucher};
@@ -17,7 +18,7 @@ use std::rc::Rc;
 
 /// Brings one carrier to the server and serves on it until it ends.
 pub(super) async fn run(worker: Rc<Worker>, link: Rc<Link>, service: ServiceId, voucher: Voucher) {
-    let Some(share) = link.carrier() else { return };
+    let Some(share) = link.carrier(&worker) else { return };
     let sock = match timeout(link.spec.dial_timeout, bring(&worker, &link, &voucher)).await {
         Ok(Ok(sock)) => sock,
         Ok(Err(error)) => return tracing::debug!(remote = %link.spec.remote, %error, "carrier not brought"),

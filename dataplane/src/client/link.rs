@@ -1,32 +1,24 @@
 //! A session with a server, as the control plane tells of it.
 
 use crate::signal::Signal;
+use crate::tally::{Share, Tally};
+use crate::worker::Worker;
 use kariz_proto::control::LinkSpec;
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One epoch of a session on one worker.
 pub(crate) struct Link {
     pub(crate) spec: Arc<LinkSpec>,
-    carriers: Arc<AtomicU64>,
+    carriers: Arc<Tally>,
     next_local: Cell<usize>,
     closed: Rc<Signal>,
 }
 
-/// Counts one carrier of a session until it is dropped.
-pub(crate) struct Share(Arc<AtomicU64>);
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 impl Link {
-    pub(super) fn new(spec: Arc<LinkSpec>, carriers: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(spec: Arc<LinkSpec>, carriers: Arc<Tally>) -> Self {
         Self {
             spec,
             carriers,
@@ -56,10 +48,8 @@ impl Link {
     }
 
     /// Counts a carrier, unless the session has its most.
-    pub(super) fn carrier(&self) -> Option<Share> {
-        let share = Share(self.carriers.clone());
-        let before = self.carriers.fetch_add(1, Ordering::AcqRel);
-        (before < u64::from(self.spec.max_carriers)).then_some(share)
+    pub(super) fn carrier(&self, worker: &Worker) -> Option<Share> {
+        self.carriers.take(worker.place(), self.spec.max_carriers.into())
     }
 
     /// The source address whose turn it is.

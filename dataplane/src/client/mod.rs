@@ -14,13 +14,13 @@ mod target;
 use link::Link;
 pub(crate) use target::{Target, dial};
 
+use crate::tally::Tally;
 use crate::worker::{Worker, spawn};
 use kariz_proto::control::{LinkId, LinkSpec, ServiceId, TargetSpec, Voucher};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 /// The client's side of one worker. Empty in a process that is none.
 #[derive(Default)]
@@ -31,7 +31,7 @@ pub(crate) struct ClientRole {
 
 impl ClientRole {
     /// A session was (re)established, or serves other services. Carriers of an older epoch that are idle are closed.
-    pub(crate) fn link_up(&self, spec: Arc<LinkSpec>, carriers: Arc<AtomicU64>) {
+    pub(crate) fn link_up(&self, spec: Arc<LinkSpec>, carriers: Arc<Tally>) {
         let id = spec.link;
         let mut links = self.links.borrow_mut();
         let link = match links.get(&id) {

@@ -160,7 +160,8 @@ impl Host {
         thread::sleep(REPLACE_DELAY);
         // Mail for the dead: carriers and visitors in it are reset, commands are said again below.
         drop(self.shared.seats[index].mailbox.collect());
-        self.world.forget_room(index);
+        self.shared.visitors.forget(index);
+        self.world.forget(index);
         if let Err(error) = self.spawn_worker(index) {
             tracing::error!(worker = worker.0, %error, "no successor for a worker");
             if self.threads[index].is_none() {

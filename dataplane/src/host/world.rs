@@ -4,6 +4,7 @@ use super::Leases;
 use crate::net::listener;
 use crate::server::SessionShared;
 use crate::service::ServiceShared;
+use crate::tally::Tally;
 use crate::worker::{Listeners, Mail, ServiceKind};
 use kariz_proto::control::{
     BudgetId, Command, CommandError, LinkId, LinkSpec, PublicService, ServiceId, SessionId, SessionSpec, TargetSpec,
@@ -13,7 +14,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Mail with the worker that it is for.
@@ -27,7 +27,7 @@ pub(crate) struct World {
     services: BTreeMap<ServiceId, OpenService>,
     sessions: BTreeMap<SessionId, (Arc<SessionSpec>, Arc<SessionShared>)>,
     lost: BTreeSet<SessionId>,
-    links: BTreeMap<LinkId, (Arc<LinkSpec>, Arc<AtomicU64>)>,
+    links: BTreeMap<LinkId, (Arc<LinkSpec>, Arc<Tally>)>,
     targets: BTreeMap<ServiceId, Arc<TargetSpec>>,
     budgets: BTreeSet<BudgetId>,
     leases: Leases,
@@ -109,7 +109,7 @@ impl World {
                     .sessions
                     .get(&spec.session)
                     .map(|(_, shared)| shared.clone())
-                    .unwrap_or_default();
+                    .unwrap_or_else(|| Arc::new(SessionShared::new(self.workers)));
                 self.lost.remove(&spec.session);
                 self.sessions.insert(spec.session, (spec.clone(), shared.clone()));
                 Ok(self.everybody(|_| Mail::SessionUp(spec.clone(), shared.clone())))
@@ -130,7 +130,7 @@ impl World {
                     .links
                     .get(&spec.link)
                     .map(|(_, count)| count.clone())
-                    .unwrap_or_default();
+                    .unwrap_or_else(|| Tally::new(self.workers));
                 self.links.insert(spec.link, (spec.clone(), carriers.clone()));
                 Ok(self.everybody(|_| Mail::LinkUp(spec.clone(), carriers.clone())))
             }
@@ -188,11 +188,12 @@ impl World {
         mail
     }
 
-    /// A worker is dead: nobody is to hand visitors over to what it had.
-    pub(super) fn forget_room(&self, worker: usize) {
-        for service in self.services.values() {
-            service.shared.room[worker].store(0, Ordering::Relaxed);
-        }
+    /// A worker is dead: what it had counted is counted no more, and nobody hands visitors over to what it had.
+    /// Sessions and links that are over are not known here any more, and their counts bound nobody.
+    pub(super) fn forget(&self, worker: usize) {
+        self.services.values().for_each(|service| service.shared.forget(worker));
+        self.sessions.values().for_each(|(_, shared)| shared.forget(worker));
+        self.links.values().for_each(|(_, carriers)| carriers.forget(worker));
     }
 
     fn listen_carriers(&mut self, listen: ListenAddr, socket: &SocketOptions) -> Result<Addressed, CommandError> {

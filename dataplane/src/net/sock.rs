@@ -117,6 +117,13 @@ impl Sock {
         super::sys::abort_raw(self.inner.as_raw_fd());
     }
 
+    /// Listener: takes no further connection from now on. The descriptor itself may stay open for a moment longer,
+    /// because the ring still waits for it.
+    pub(crate) fn stop_listening(&self) {
+        // The close that follows does the same; there is nothing to do about an error.
+        let _ = rustix::net::shutdown(self, Shutdown::Both);
+    }
+
     /// Bytes that were sent and that the peer has not acknowledged yet.
     pub(crate) fn undelivered(&self) -> usize {
         super::sys::queued(self.inner.as_raw_fd())

@@ -4,7 +4,8 @@
 use super::sys::{self, TcpInfo};
 use slab::Slab;
 use std::cell::{Cell, RefCell};
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// How long sent bytes may stay without any sign of life from the peer. A peer with a zero window still
@@ -27,6 +28,19 @@ struct Entry {
     half_closed: Cell<bool>,
 }
 
+/// Keeps a descriptor in its table until dropped: for a socket that no task waits for yet.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    table: Rc<SocketTable>,
+    key: SocketKey,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.table.remove(self.key);
+    }
+}
+
 /// The sockets of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct SocketTable {
@@ -40,6 +54,14 @@ impl SocketTable {
             fd,
             half_closed: Cell::new(false),
         }))
+    }
+
+    /// Watches over a descriptor. The result has to be dropped before the descriptor is closed or moves on.
+    pub(crate) fn watch(self: &Rc<Self>, fd: &OwnedFd) -> Watched {
+        Watched {
+            table: self.clone(),
+            key: self.insert(fd.as_raw_fd()),
+        }
     }
 
     pub(super) fn remove(&self, key: SocketKey) {

@@ -2,12 +2,12 @@
 //! the target's; from then on the carrier is the visitor's.
 
 use super::serving::IdleCarrier;
-use super::session::Share;
 use crate::flow::{Before, End, Fault, relay};
 use crate::limit::Limiter;
 use crate::net::Sock;
 use crate::preamble;
 use crate::service::{Service, Visitor, refuse};
+use crate::tally::Share;
 use crate::worker::Worker;
 use kariz_proto::control::{CarrierKey, Counter, RefuseReason, Voucher};
 use kariz_proto::session::carrier::{MAX_OPEN_BYTES, Open, OpenError, Ready};

@@ -132,6 +132,7 @@ pub(crate) async fn listen(worker: Rc<Worker>, listener: Sock) {
         spawn(&worker, introduce(worker.clone(), accepted));
     })
     .await;
+    listener.stop_listening();
 }
 
 async fn introduce(worker: Rc<Worker>, accepted: Accepted) {

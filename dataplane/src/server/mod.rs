@@ -92,8 +92,12 @@ fn hand_over(worker: &Worker, service: &Service, mut visitor: Visitor) -> Result
         return Err(visitor);
     }
     visitor.moved = true;
+    visitor.admission.move_to(there);
     worker.post(there, Mail::Visitor(visitor)).map_err(|mail| match mail {
-        Mail::Visitor(visitor) => visitor,
+        Mail::Visitor(mut visitor) => {
+            visitor.admission.move_to(here);
+            visitor
+        }
         _ => unreachable!("a mailbox gives back what was posted"),
     })
 }

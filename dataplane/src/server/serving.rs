@@ -1,11 +1,12 @@
 //! One service on one worker: who serves it, its ready carriers, its waiting visitors, and asking for more.
 
 use super::demand::Demand;
-use super::session::{Session, Share};
+use super::session::Session;
 use super::{CarrierArrival, Errand, direct};
 use crate::mux;
-use crate::net::Sock;
+use crate::net::{Sock, Watched};
 use crate::service::{Service, Visitor, refuse};
+use crate::tally::Share;
 use crate::worker::{Worker, spawn};
 use kariz_proto::control::{Epoch, Event, RefuseReason, ServedService, ServiceId, SessionId, Voucher, WorkerIndex};
 use kariz_proto::model::Lane;
@@ -38,7 +39,8 @@ pub(crate) struct Serving {
     bound: RefCell<Option<Bound>>,
     idle: RefCell<VecDeque<IdleCarrier>>,
     carriers: RefCell<Vec<Rc<mux::Carrier>>>,
-    waiting: RefCell<VecDeque<Visitor>>,
+    /// Each is let go by the socket table before it moves on or is dropped: hence the order.
+    waiting: RefCell<VecDeque<(Watched, Visitor)>>,
     asked: Cell<usize>,
     gathering: Cell<bool>,
 }
@@ -119,7 +121,7 @@ impl Serving {
         };
         waiting
             .iter()
-            .for_each(|visitor| refuse(worker, &service, visitor.peer, reason));
+            .for_each(|(_, visitor)| refuse(worker, &service, visitor.peer, reason));
     }
 
     /// A voucher was redeemed or has expired.
@@ -141,7 +143,7 @@ impl Serving {
             // Another session has taken the service over while the carrier was on its way.
             return;
         }
-        let Some(share) = session.carrier() else { return };
+        let Some(share) = session.carrier(worker) else { return };
         let Ok(sock) = Sock::new(arrival.fd, &worker.sockets) else {
             return;
         };
@@ -178,7 +180,7 @@ impl Serving {
         let Some(bound) = self.bound.borrow().clone() else {
             return refuse(worker, service, visitor.peer, RefuseReason::NoSession);
         };
-        let Some(share) = bound.session.visitor() else {
+        let Some(share) = bound.session.visitor(worker) else {
             return refuse(worker, service, visitor.peer, RefuseReason::VisitorLimit);
         };
         match bound.session.spec().lane {
@@ -213,7 +215,8 @@ impl Serving {
         if self.waiting.borrow().len() >= MAX_WAITING {
             return Err(RefuseReason::NoCarrier);
         }
-        self.waiting.borrow_mut().push_back(visitor);
+        let watched = worker.sockets.watch(&visitor.fd);
+        self.waiting.borrow_mut().push_back((watched, visitor));
         Ok(())
     }
 
@@ -237,9 +240,10 @@ impl Serving {
             return;
         };
         while self.place_here(worker, &service) {
-            let Some(visitor) = self.waiting.borrow_mut().pop_front() else {
+            let Some((watched, visitor)) = self.waiting.borrow_mut().pop_front() else {
                 break;
             };
+            drop(watched);
             self.serve(worker, &service, visitor);
         }
     }
@@ -373,9 +377,10 @@ impl Serving {
         let mut waiting = self.waiting.borrow_mut();
         while waiting
             .front()
-            .is_some_and(|visitor| visitor.arrived.elapsed() >= VISITOR_WAIT)
+            .is_some_and(|(_, visitor)| visitor.arrived.elapsed() >= VISITOR_WAIT)
         {
-            if let Some(visitor) = waiting.pop_front() {
+            if let Some((watched, visitor)) = waiting.pop_front() {
+                drop(watched);
                 refuse(worker, &service, visitor.peer, reason);
             }
         }

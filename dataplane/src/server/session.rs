@@ -1,9 +1,10 @@
 //! Sessions, as the control plane tells of them.
 
+use crate::tally::{Share, Tally};
+use crate::worker::Worker;
 use kariz_proto::control::SessionSpec;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A session on one worker.
 pub(crate) struct Session {
@@ -13,19 +14,24 @@ pub(crate) struct Session {
 }
 
 /// What the workers share about a session: counts only.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct SessionShared {
-    carriers: Arc<AtomicU64>,
-    visitors: Arc<AtomicU64>,
+    carriers: Arc<Tally>,
+    visitors: Arc<Tally>,
 }
 
-/// Counts one carrier or visitor of a session until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Share(Arc<AtomicU64>);
+impl SessionShared {
+    pub(crate) fn new(workers: usize) -> Self {
+        Self {
+            carriers: Tally::new(workers),
+            visitors: Tally::new(workers),
+        }
+    }
 
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+    /// A worker is dead.
+    pub(crate) fn forget(&self, worker: usize) {
+        self.carriers.forget(worker);
+        self.visitors.forget(worker);
     }
 }
 
@@ -58,24 +64,18 @@ impl Session {
 
     /// How many further carriers the session may have.
     pub(super) fn carriers_left(&self) -> u64 {
-        u64::from(self.spec.borrow().max_carriers).saturating_sub(self.shared.carriers.load(Ordering::Acquire))
+        u64::from(self.spec.borrow().max_carriers).saturating_sub(self.shared.carriers.total())
     }
 
     /// Counts a carrier, unless the session has its most.
-    pub(super) fn carrier(&self) -> Option<Share> {
-        counted(&self.shared.carriers, self.spec.borrow().max_carriers.into())
+    pub(super) fn carrier(&self, worker: &Worker) -> Option<Share> {
+        let most = self.spec.borrow().max_carriers;
+        self.shared.carriers.take(worker.place(), most.into())
     }
 
     /// Counts a visitor, unless the session has its most.
-    pub(super) fn visitor(&self) -> Option<Share> {
-        counted(
-            &self.shared.visitors,
-            self.spec.borrow().max_visitors.map_or(u64::MAX, u64::from),
-        )
+    pub(super) fn visitor(&self, worker: &Worker) -> Option<Share> {
+        let most = self.spec.borrow().max_visitors.map_or(u64::MAX, u64::from);
+        self.shared.visitors.take(worker.place(), most)
     }
-}
-
-fn counted(count: &Arc<AtomicU64>, most: u64) -> Option<Share> {
-    let share = Share(count.clone());
-    (count.fetch_add(1, Ordering::AcqRel) < most).then_some(share)
 }

@@ -8,6 +8,7 @@ use crate::service::{ServiceShared, Visitor};
 use crate::sync::counters::Counters;
 use crate::sync::lease::Lease;
 use crate::sync::mailbox::Mailbox;
+use crate::tally::Tally;
 use kariz_proto::control::{
     BudgetId, Epoch, LinkId, LinkSpec, PublicService, RelayRemote, ServiceId, SessionId, SessionSpec, TargetSpec,
     Voucher,
@@ -16,7 +17,6 @@ use kariz_proto::model::RuntimeSpec;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 /// Messages that a worker's mailbox holds; the host waits when it is full, workers keep what they wanted to post.
@@ -27,7 +27,7 @@ pub(crate) struct Shared {
     pub(crate) seats: Vec<Seat>,
     pub(crate) sink: Arc<dyn Sink>,
     /// Visitors of the whole process.
-    pub(crate) visitors: Arc<AtomicU64>,
+    pub(crate) visitors: Arc<Tally>,
     /// Most visitors of the whole process.
     pub(crate) max_visitors: u64,
     /// Most unauthenticated connections of one worker.
@@ -67,7 +67,7 @@ pub(crate) enum Mail {
     SessionUp(Arc<SessionSpec>, Arc<crate::server::SessionShared>),
     SessionLost(SessionId, Epoch),
     SessionDown(SessionId),
-    LinkUp(Arc<LinkSpec>, Arc<AtomicU64>),
+    LinkUp(Arc<LinkSpec>, Arc<Tally>),
     Dial {
         link: LinkId,
         service: ServiceId,
@@ -120,7 +120,7 @@ impl Shared {
         Ok(Self {
             seats: seats?,
             sink,
-            visitors: Arc::default(),
+            visitors: Tally::new(workers),
             max_visitors: runtime
                 .max_visitors
                 .map_or_else(crate::host::default_max_visitors, u64::from),

@@ -60,6 +60,11 @@ impl Worker {
         &self.shared.seats[usize::from(self.index.0)]
     }
 
+    /// The same as a number.
+    pub(crate) fn place(&self) -> usize {
+        usize::from(self.index.0)
+    }
+
     pub(crate) fn count(&self, counter: Counter) {
         self.counters.add(counter as usize, 1);
     }

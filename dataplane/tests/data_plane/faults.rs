@@ -1,10 +1,12 @@
 //! What a panic costs: a task its connection, a worker its connections for a moment.
 
-use crate::peers::{ask, echo, ends_with_reset, eventually, target, visit};
-use crate::plane::{Plane, on_each_driver};
-use kariz_proto::control::{Counter, Event, WorkerIndex};
+use crate::peers::{ask, echo, ends_with_reset, eventually, free_port, is_served, is_turned_away, target, visit};
+use crate::plane::{Plane, on_each_driver, public, remotes_at};
+use kariz_proto::control::{Command, Counter, Event, WorkerIndex};
+use kariz_proto::model::Strategy;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -16,14 +18,7 @@ fn a_panicking_task_costs_its_own_visitor_only() {
         let mut others: Vec<_> = (0..100).map(|_| visit(public)).collect();
         others.iter_mut().for_each(|visitor| ask(visitor, b"before"));
         plane.plane.panic_on_next_visitor();
-        let mut unlucky = None;
-        eventually("a visitor's task panics", || {
-            let mut visitor = visit(public);
-            let _ = visitor.write_all(b"x");
-            let served = matches!(visitor.read(&mut [0; 1]), Ok(1));
-            unlucky = (!served).then_some(visitor);
-            unlucky.is_some()
-        });
+        eventually("a visitor's task panics", || !is_served(public));
         others.iter_mut().for_each(|visitor| ask(visitor, b"after"));
         ask(&mut visit(public), b"somebody new");
         assert_eq!(plane.total(Counter::Panics), 1);
@@ -55,6 +50,25 @@ fn a_dead_worker_resets_its_visitors_and_its_successor_accepts() {
             .then_some(())
         });
         eventually("the dead are not counted", || plane.total(Counter::Visitors) == 0);
+    });
+}
+
+#[test]
+fn a_dead_worker_gives_back_what_its_visitors_had_taken_of_the_bounds() {
+    on_each_driver(|io| {
+        let plane = Plane::start(io, 1);
+        let port = free_port();
+        let mut spec = (*public(1, port)).clone();
+        spec.max_visitors = Some(3);
+        let remotes = remotes_at(&[target(echo)], Strategy::Failover);
+        plane.order(Command::OpenRelay(Arc::new(spec), remotes)).unwrap();
+        for _ in 0..2 {
+            let mut visitors: Vec<_> = (0..3).map(|_| visit(port)).collect();
+            visitors.iter_mut().for_each(|visitor| ask(visitor, b"within"));
+            assert!(is_turned_away(port, b"hello"));
+            plane.plane.kill_worker(WorkerIndex(0));
+            plane.wait_for(|event| matches!(event, Event::WorkerReplaced { .. }).then_some(()));
+        }
     });
 }
 

@@ -1,7 +1,8 @@
 //! Visitors cross the tunnel: in the direct lane and in the mux lane, with smux v1 and v2.
 
 use crate::peers::{
-    PATIENCE, ask, assert_same, echo, ends_with_reset, eventually, exchange, free_port, pattern, reset, target, visit,
+    PATIENCE, ask, assert_same, echo, ends_with_reset, eventually, exchange, free_port, is_served, is_turned_away,
+    pattern, reset, target, visit,
 };
 use crate::plane::on_each_driver;
 use crate::tunnel::{Tunnel, WAYS, Way};
@@ -95,12 +96,8 @@ fn a_target_sees_the_reset_of_its_visitor() {
 #[test]
 fn a_visitor_whose_target_refuses_is_reset() {
     in_each_way(free_port(), |tunnel, way| {
-        for said in [&b"hello"[..], b""] {
-            let mut visitor = visit(tunnel.port);
-            // May come too late already.
-            let _ = visitor.write_all(said);
-            assert!(ends_with_reset(&mut visitor), "{way:?}");
-        }
+        assert!(is_turned_away(tunnel.port, b"hello"), "{way:?}");
+        assert!(is_turned_away(tunnel.port, b""), "{way:?}");
         eventually("both are counted", || tunnel.server.total(Counter::Refused) == 2);
         tunnel.comes_to_rest();
     });
@@ -214,6 +211,21 @@ fn visitors_survive_the_loss_of_the_control_carrier_and_new_ones_wait_for_the_ne
 }
 
 #[test]
+fn a_visitor_that_waits_for_a_carrier_is_reset_when_its_worker_dies() {
+    on_each_driver(|io| {
+        let tunnel = Tunnel::start(io, WAYS[0], target(echo));
+        tunnel.lost(Epoch(1));
+        let mut visitors: Vec<_> = (0..10).map(|_| visit(tunnel.port)).collect();
+        eventually("all wait", || tunnel.server.total(Counter::Waiting) == 10);
+        tunnel.server.plane.kill_worker(WorkerIndex(0));
+        tunnel.server.plane.kill_worker(WorkerIndex(1));
+        assert!(visitors.iter_mut().all(ends_with_reset));
+        tunnel.up(Epoch(2));
+        eventually("successors serve", || is_served(tunnel.port));
+    });
+}
+
+#[test]
 fn a_dead_worker_on_either_side_is_a_reset_for_its_visitors_and_the_tunnel_goes_on() {
     for way in WAYS {
         let tunnel = Tunnel::start(IoDriver::Auto, way, target(echo));
@@ -223,10 +235,7 @@ fn a_dead_worker_on_either_side_is_a_reset_for_its_visitors_and_the_tunnel_goes_
             plane.plane.kill_worker(WorkerIndex(0));
             plane.plane.kill_worker(WorkerIndex(1));
             assert!(visitors.iter_mut().all(ends_with_reset), "{way:?}");
-            eventually("a successor serves", || {
-                let mut visitor = visit(tunnel.port);
-                visitor.write_all(b"x").is_ok() && matches!(visitor.read(&mut [0]), Ok(1))
-            });
+            eventually("a successor serves", || is_served(tunnel.port));
         }
     }
 }

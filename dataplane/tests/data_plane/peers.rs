@@ -3,6 +3,7 @@
 use socket2::SockRef;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -39,9 +40,19 @@ pub(crate) fn echo(mut connection: TcpStream) {
     }
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on, below those that the kernel gives to outgoing connections: there it stays free.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 20_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    (0..COUNT)
+        .map(|_| {
+            NEXT.fetch_add(1, Ordering::Relaxed)
+                .wrapping_add(std::process::id() * 101)
+        })
+        .map(|next| (FIRST + next % COUNT) as u16)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port")
 }
 
 /// A visitor of a port.
@@ -91,15 +102,27 @@ pub(crate) fn ends_with_reset(connection: &mut TcpStream) -> bool {
     }
 }
 
-/// Whether a visitor of a port is reset, be it while it still connects.
-pub(crate) fn is_turned_away(port: u16) -> bool {
+/// Whether a visitor that says `said` is reset, be it while it still connects.
+pub(crate) fn is_turned_away(port: u16, said: &[u8]) -> bool {
     match TcpStream::connect(("127.0.0.1", port)) {
         Ok(mut visitor) => {
             visitor.set_read_timeout(Some(PATIENCE)).unwrap();
-            ends_with_reset(&mut visitor)
+            match visitor.write_all(said) {
+                Ok(()) => ends_with_reset(&mut visitor),
+                // The kernel tells of a reset once: after this, reading would only find an end.
+                Err(error) => matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe),
+            }
         }
         Err(error) => error.kind() == ErrorKind::ConnectionReset,
     }
+}
+
+/// Whether an echoing target answers a visitor, whatever happens to it.
+pub(crate) fn is_served(port: u16) -> bool {
+    TcpStream::connect(("127.0.0.1", port)).is_ok_and(|mut visitor| {
+        visitor.set_read_timeout(Some(PATIENCE)).unwrap();
+        visitor.write_all(b"x").is_ok() && matches!(visitor.read(&mut [0]), Ok(1))
+    })
 }
 
 /// Sends everything and ends this direction, then reads the other one to its end.

@@ -83,7 +83,7 @@ fn a_target_sees_the_reset_of_its_visitor() {
 fn nobody_listens_and_the_visitor_is_reset() {
     on_each_driver(|io| {
         let plane = Plane::start(io, 1);
-        assert!(is_turned_away(plane.relay(&[crate::peers::free_port()])));
+        assert!(is_turned_away(plane.relay(&[crate::peers::free_port()]), b"hello"));
         eventually("the refusal is counted", || plane.total(Counter::Refused) == 1);
     });
 }

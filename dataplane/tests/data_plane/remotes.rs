@@ -49,7 +49,7 @@ fn when_all_are_out_all_are_tried() {
     let plane = Plane::start(IoDriver::Epoll, 1);
     let public = plane.relay(&[first, second]);
     for _ in 0..5 {
-        assert!(crate::peers::is_turned_away(public));
+        assert!(crate::peers::is_turned_away(public, b"hello"));
     }
     assert_eq!(failed_dials(&plane), 10);
     target_on(TcpListener::bind(("127.0.0.1", second)).unwrap(), named(2));
