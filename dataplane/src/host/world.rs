@@ -1,7 +1,7 @@
 //! What still holds, so that it can be said again to a worker's successor.
 
 use super::Leases;
-use crate::net::listener;
+use crate::net::listener::{self, START_PATIENCE};
 use crate::server::SessionShared;
 use crate::service::ServiceShared;
 use crate::tally::Tally;
@@ -66,7 +66,7 @@ impl World {
         match command {
             Command::ListenCarriers { listen, socket } => self.listen_carriers(listen, &socket),
             Command::ProbeListen { listen } => {
-                listener::probe(listen).map_err(listen_error)?;
+                listener::probe(listen, START_PATIENCE).map_err(listen_error)?;
                 Ok(Vec::new())
             }
             Command::OpenService(spec) => self.open_service(spec, ServiceKind::Tunnel),
@@ -198,7 +198,7 @@ impl World {
 
     fn listen_carriers(&mut self, listen: ListenAddr, socket: &SocketOptions) -> Result<Addressed, CommandError> {
         let mut addressed = Vec::new();
-        for listeners in listener::open(listen, socket, self.workers, None).map_err(listen_error)? {
+        for listeners in listener::open(listen, socket, self.workers, None, START_PATIENCE).map_err(listen_error)? {
             for (worker, fd) in listeners.iter().enumerate() {
                 let fd = fd.try_clone().map_err(|error| listen_error((listen, error)))?;
                 addressed.push((worker, Mail::ListenCarriers(fd)));
@@ -225,7 +225,12 @@ impl World {
         // only then do the workers close those: if it cannot, nothing has changed.
         let old = self.services.get(&spec.service);
         let own = old.map(|open| open.spec.listen);
-        let listeners = listener::open(spec.listen, &spec.socket, self.workers, own).map_err(listen_error)?;
+        // A tunnelled service was probed at the start; a session must not hold the host up.
+        let patience = match kind {
+            ServiceKind::Tunnel => Duration::ZERO,
+            ServiceKind::Relay(_) => START_PATIENCE,
+        };
+        let listeners = listener::open(spec.listen, &spec.socket, self.workers, own, patience).map_err(listen_error)?;
         let shared = old.map_or_else(
             || Arc::new(ServiceShared::new(self.workers)),
             |open| open.shared.clone(),

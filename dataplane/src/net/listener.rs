@@ -6,6 +6,15 @@ use rustix::net::sockopt as opt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a taken port is tried again at the start: the ring of a predecessor that was killed holds its listeners
+/// for a moment after it is gone (seen: up to a second).
+pub(crate) const START_PATIENCE: Duration = Duration::from_millis(1500);
+
+/// Time between two tries.
+const RETRY: Duration = Duration::from_millis(25);
 
 /// Connections that the kernel queues for a worker; it lowers this to `net.core.somaxconn`.
 const BACKLOG: i32 = 65535;
@@ -13,7 +22,8 @@ const BACKLOG: i32 = 65535;
 /// Opens `count` listeners on every port of `listen`: the outer list is by port offset, the inner by worker.
 ///
 /// Each address is bound once without `SO_REUSEPORT` first, because with it the kernel would share the port with
-/// another process of ours instead of telling that it is taken. Ports of `own` are in our hands already.
+/// another process of ours instead of telling that it is taken. Ports of `own` are in our hands already. A
+/// port that is taken is tried again for `patience`.
 ///
 /// # Errors
 /// The port that failed and the kernel's answer.
@@ -22,11 +32,16 @@ pub(crate) fn open(
     socket: &SocketOptions,
     count: usize,
     own: Option<ListenAddr>,
+    patience: Duration,
 ) -> Result<Vec<Vec<OwnedFd>>, (ListenAddr, io::Error)> {
     ports(listen)
         .map(|port| {
             let is_own = own.is_some_and(|own| own.ip == listen.ip && ports(own).any(|held| held == port));
-            let free = if is_own { Ok(()) } else { probe_port(listen.ip, port) };
+            let free = if is_own {
+                Ok(())
+            } else {
+                probe_port(listen.ip, port, patience)
+            };
             free.and_then(|()| (0..count).map(|_| bind(listen.ip, port, socket, true)).collect())
                 .map_err(|error| {
                     (
@@ -41,13 +56,13 @@ pub(crate) fn open(
         .collect()
 }
 
-/// Checks that every port of `listen` can be bound, and leaves it free again.
+/// Checks that every port of `listen` can be bound, and leaves it free again. A taken one is tried for `patience`.
 ///
 /// # Errors
 /// The port that failed and the kernel's answer.
-pub(crate) fn probe(listen: ListenAddr) -> Result<(), (ListenAddr, io::Error)> {
+pub(crate) fn probe(listen: ListenAddr, patience: Duration) -> Result<(), (ListenAddr, io::Error)> {
     ports(listen).try_for_each(|port| {
-        probe_port(listen.ip, port).map_err(|error| {
+        probe_port(listen.ip, port, patience).map_err(|error| {
             (
                 ListenAddr {
                     ip: listen.ip,
@@ -63,8 +78,16 @@ fn ports(listen: ListenAddr) -> impl Iterator<Item = u16> {
     (0..listen.ports.count()).filter_map(move |offset| listen.ports.at(u16::try_from(offset).ok()?))
 }
 
-fn probe_port(ip: Option<IpAddr>, port: u16) -> io::Result<()> {
-    bind(ip, port, &SocketOptions::default(), false).map(drop)
+fn probe_port(ip: Option<IpAddr>, port: u16, patience: Duration) -> io::Result<()> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match bind(ip, port, &SocketOptions::default(), false) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                thread::sleep(RETRY);
+            }
+            other => return other.map(drop),
+        }
+    }
 }
 
 /// Binds and listens. No address means IPv6 and IPv4 in one socket, IPv4 alone where there is no IPv6.

@@ -18,10 +18,30 @@ pub(crate) struct TcpInfo {
     pub since_last_data: Duration,
 }
 
-/// Reads `TCP_INFO`; `None` if `fd` is not a connected TCP socket.
+/// Reads `TCP_INFO`; `None` if `fd` is no TCP connection, or not established yet (what it says of acknowledgements
+/// means nothing then).
 pub(super) fn of_raw(fd: RawFd) -> Option<TcpInfo> {
-    const ESTABLISHED_OR_CLOSING: std::ops::RangeInclusive<u8> = 1..=11;
+    const SYN_SENT: u8 = 2;
+    const SYN_RECV: u8 = 3;
+    let info = raw_info(fd)?;
+    if matches!(info.tcpi_state, SYN_SENT | SYN_RECV) || !is_connection(&info) {
+        return None;
+    }
+    Some(TcpInfo {
+        unsent_or_unacked: info.tcpi_unacked > 0 || queued(fd) > 0,
+        since_last_ack: Duration::from_millis(info.tcpi_last_ack_recv.into()),
+        since_last_data: Duration::from_millis(info.tcpi_last_data_recv.min(info.tcpi_last_data_sent).into()),
+    })
+}
+
+/// Neither listening nor closed.
+fn is_connection(info: &libc::tcp_info) -> bool {
+    const CLOSE: u8 = 7;
     const LISTEN: u8 = 10;
+    !matches!(info.tcpi_state, CLOSE | LISTEN)
+}
+
+fn raw_info(fd: RawFd) -> Option<libc::tcp_info> {
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
     let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
     // SAFETY: `info` is writable for `length` bytes; a descriptor that is not a TCP socket makes the call fail.
@@ -38,15 +58,7 @@ pub(super) fn of_raw(fd: RawFd) -> Option<TcpInfo> {
         return None;
     }
     // SAFETY: every bit pattern is a valid `tcp_info`, and it was zeroed before the kernel filled its part.
-    let info = unsafe { info.assume_init() };
-    if info.tcpi_state == LISTEN || !ESTABLISHED_OR_CLOSING.contains(&info.tcpi_state) {
-        return None;
-    }
-    Some(TcpInfo {
-        unsent_or_unacked: info.tcpi_unacked > 0 || queued(fd) > 0,
-        since_last_ack: Duration::from_millis(info.tcpi_last_ack_recv.into()),
-        since_last_data: Duration::from_millis(info.tcpi_last_data_recv.min(info.tcpi_last_data_sent).into()),
-    })
+    Some(unsafe { info.assume_init() })
 }
 
 /// Bytes in the send queue (`SIOCOUTQ`), 0 if unknown.
@@ -64,7 +76,7 @@ pub(super) fn queued(fd: RawFd) -> usize {
 /// Sends a reset now and wakes whoever waits for the socket. Unlike a close this works while the ring still holds
 /// the socket. Returns whether there was a connection to reset; listeners are left alone.
 pub(super) fn abort_raw(fd: RawFd) -> bool {
-    if of_raw(fd).is_none() {
+    if !raw_info(fd).is_some_and(|info| is_connection(&info)) {
         return false;
     }
     // SAFETY: the table removes a socket's entry before the socket is closed, so the descriptor is open here and

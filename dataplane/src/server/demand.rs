@@ -16,6 +16,9 @@ const FIRST_REFILL: Duration = Duration::from_millis(50);
 /// A measured refill time is believed up to this.
 const MAX_REFILL: Duration = Duration::from_secs(2);
 
+/// What was asked for is not lost before this.
+const LOST_AFTER: Duration = Duration::from_secs(1);
+
 /// Head room over the measured need, because arrivals come in clumps.
 const MARGIN: f64 = 1.5;
 
@@ -48,6 +51,11 @@ impl Demand {
         let refill = (self.refill.get() * 7 + after.min(MAX_REFILL)) / 8;
         // A slower path is believed at once, a faster one slowly.
         self.refill.set(refill.max(after.min(MAX_REFILL)));
+    }
+
+    /// How long a visitor waits before what was asked for counts as lost.
+    pub(super) fn patience(&self) -> Duration {
+        LOST_AFTER.max(self.refill.get() * 4)
     }
 
     /// Visitors that will arrive while a carrier is on its way.
