@@ -350,7 +350,11 @@ impl Serving {
         // In the mux lane a stream that ended has made room without a carrier having come.
         self.serve_waiting(worker);
         self.expire(worker);
-        let waited = self.waiting.borrow().front().map(|visitor| visitor.arrived.elapsed());
+        let waited = self
+            .waiting
+            .borrow()
+            .front()
+            .map(|(_, visitor)| visitor.arrived.elapsed());
         if waited.is_some_and(|waited| waited >= self.demand.patience()) {
             // What was asked for should be here by now: a Want or a dial was lost, and is not waited for.
             self.asked.set(0);
