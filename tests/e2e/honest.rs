@@ -113,8 +113,11 @@ async fn reset_after_half_close(scene: Scene) -> Result<()> {
 async fn target_refuses(scene: Scene) -> Result<()> {
     let tunnel = Tunnel::start(&scene, scene.address()).await?;
     for _ in 0..5 {
-        let mut visitor = TcpStream::connect(tunnel.public).await?;
-        expect_reset(&mut visitor, SOON).await?;
+        // The reset may come before the connection is seen as made: then it shows there.
+        match TcpStream::connect(tunnel.public).await {
+            Ok(mut visitor) => expect_reset(&mut visitor, SOON).await?,
+            Err(error) => ensure!(error.kind() == std::io::ErrorKind::ConnectionReset, "{error}"),
+        }
     }
     Ok(())
 }
@@ -166,11 +169,12 @@ async fn kill_rounds(scene: Scene, victim: Victim) -> Result<()> {
         for number in 0..CROWD {
             let large = 40_000 + dice.below(MIB / 2);
             let (down, up) = if number % 2 == 0 { (large, 100) } else { (100, large) };
+            // Some take no time, some take as long as the visitors keep coming.
             let plan = Plan {
                 seed: scene.stream_seed(),
                 down,
                 up,
-                pause: Duration::ZERO,
+                pause: millis(dice.below(15)),
             };
             visitors.spawn(visit_after(millis(dice.below(400)), tunnel.public, plan));
         }
