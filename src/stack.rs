@@ -43,12 +43,17 @@ impl Stack {
             runtime: Handle::current(),
         });
         let mut runtime = spec.runtime.clone();
-        // `[limits] visitors` is counted where visitors are admitted, as `[runtime] max_visitors` is.
-        runtime.max_visitors = [runtime.max_visitors, spec.limits.visitors].into_iter().flatten().min();
+        runtime.max_visitors = visitors(&spec);
         let workers = kariz_dataplane::DataPlane::start(&runtime, sink).map_err(StackError::Workers)?;
         let workers = Arc::new(workers);
         let control = ControlPlane::start(spec, Arc::new(Workers(workers.clone())), news).await?;
         Ok(Self { control, workers })
+    }
+
+    /// Puts another specification in force, as far as that goes without a restart.
+    pub(crate) async fn reload(&self, spec: Spec) {
+        self.workers.set_max_visitors(visitors(&spec));
+        self.control.reload(spec).await;
     }
 
     /// Ends everything at once: what is connected is reset.
@@ -78,6 +83,14 @@ impl Stack {
             tracing::info!(worker = worker.worker.0, counters = %Values(worker), "worker counters");
         }
     }
+}
+
+/// `[limits] visitors` is counted where visitors are admitted, as `[runtime] max_visitors` is.
+fn visitors(spec: &Spec) -> Option<u32> {
+    [spec.runtime.max_visitors, spec.limits.visitors]
+        .into_iter()
+        .flatten()
+        .min()
 }
 
 /// `name=value` for every counter.

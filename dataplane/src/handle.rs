@@ -2,12 +2,13 @@
 
 use crate::host::{self, Order};
 use crate::net;
-use crate::worker::{COUNTERS, Shared};
+use crate::worker::{COUNTERS, Shared, visitor_bound};
 use kariz_proto::control::{BudgetId, Command, CommandError, Counter, Event, WorkerIndex, WorkerSnapshot};
 use kariz_proto::model::{IoDriver, RuntimeSpec, SocketOptions};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -151,6 +152,12 @@ impl DataPlane {
             .iter()
             .map(|seat| seat.counters.get(counter as usize))
             .sum()
+    }
+
+    /// Changes the bound on visitors of the whole process; `None` is what the descriptor limit allows. Who is there
+    /// stays.
+    pub fn set_max_visitors(&self, most: Option<u32>) {
+        self.shared.max_visitors.store(visitor_bound(most), Ordering::Relaxed);
     }
 
     /// Gives a worker tokens of an open budget; tokens for an unknown one are forgotten.

@@ -84,7 +84,7 @@ impl Admission {
         let of_process = worker
             .shared
             .visitors
-            .take(worker.place(), worker.shared.max_visitors)?;
+            .take(worker.place(), worker.shared.max_visitors.load(Ordering::Relaxed))?;
         let of_service = service.shared.visitors.take(worker.place(), most)?;
         Some(Self {
             shares: [of_process, of_service],

@@ -131,6 +131,6 @@ async fn reload(args: &ConfigArgs, sections: Sections, stack: &Stack, logging: &
     if let Err(error) = logging.set_level(loaded.spec.runtime.log_level) {
         tracing::error!(%error, "the log level stays");
     }
-    stack.control.reload(loaded.spec).await;
+    stack.reload(loaded.spec).await;
     tracing::info!("reloaded");
 }

@@ -194,5 +194,6 @@ fn offer(name: &ServiceName, service: &ClientService) -> ServiceOffer {
         token: service.token.clone(),
         connection_pool: service.connection_pool,
         mux_version: service.mux.version,
+        mux_concurrency: service.mux.concurrency,
     }
 }

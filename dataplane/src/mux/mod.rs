@@ -57,10 +57,14 @@ pub(crate) struct Carrier {
     /// Client: what its streams are for.
     service: Option<ServiceId>,
     concurrency: usize,
+    /// Payload of a full frame: at least 1.
+    frame_size: usize,
     /// There is something to send.
     outgoing: Wake,
     /// v1: there is room again for what the carrier brings.
     resume: Wake,
+    /// Kept between reads for its memory; empty otherwise.
+    work: RefCell<Vec<receive::Work>>,
     retired: Cell<bool>,
     closed: Signal,
     _counted: (Box<dyn Any>, Gauge),
@@ -99,17 +103,22 @@ impl Carrier {
         service: Option<ServiceId>,
         share: Box<dyn Any>,
     ) -> Rc<Self> {
-        // A stream that is over at the server may be a moment longer alive at the client.
         let mut config = Config::new(*params, kariz);
-        config.max_streams *= 2;
+        if role == Role::Dialled {
+            // How many streams a carrier bears is what the server decides, from both ends' `mux_concurrency`; here is
+            // only a bound.
+            config.max_streams = MAX_ACCEPTED_STREAMS;
+        }
         let carrier = Rc::new(Self {
             sock,
             mux: RefCell::new(Mux::new(role, config, Instant::now())),
             streams: RefCell::default(),
             service,
             concurrency: params.concurrency.into(),
+            frame_size: usize::from(params.frame_size).max(1),
             outgoing: Wake::default(),
             resume: Wake::default(),
+            work: RefCell::default(),
             retired: Cell::new(false),
             closed: Signal::default(),
             _counted: (share, worker.gauge(Counter::CarriersBusy)),
@@ -219,6 +228,9 @@ async fn timers(worker: &Worker, carrier: &Carrier) -> Result<(), CarrierError> 
         }
     }
 }
+
+/// Most streams that a server may open on one carrier.
+const MAX_ACCEPTED_STREAMS: u32 = u16::MAX as u32;
 
 /// How often a carrier's streams are looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);

@@ -2,13 +2,20 @@
 
 use super::stream::{self, Reading};
 use super::{Abort, Carrier, CarrierError};
-use crate::pool::BUFFER_BYTES;
 use crate::worker::Worker;
 use kariz_proto::smux::{HEADER_BYTES, Pull};
+use std::io::IoSliceMut;
 use std::rc::Rc;
 
 /// Bytes that a carrier may send before others get a turn.
 const TURN_BYTES: usize = 1 << 20;
+
+/// Bytes of a batch. What is sent at once goes out in packets of up to 64 KiB less their headers; a batch of exactly
+/// 64 KiB would put a tiny packet behind every large one (measured: a third of the throughput for each CPU second).
+const BATCH_BYTES: usize = 65_000;
+
+/// Most frames that one read fills.
+const MAX_FRAMES: usize = 16;
 
 /// Room below which no further data frame is begun in a batch.
 const MIN_FRAME_ROOM: usize = HEADER_BYTES + 1024;
@@ -17,36 +24,26 @@ const MIN_FRAME_ROOM: usize = HEADER_BYTES + 1024;
 pub(super) async fn run(worker: &Rc<Worker>, carrier: &Rc<Carrier>) -> Result<(), CarrierError> {
     let mut since_turn = 0;
     loop {
-        let (filled, sent) = {
-            let mut batch = worker.batch.borrow_mut();
-            let filled = fill(worker, carrier, &mut batch[..BUFFER_BYTES]);
-            let sent = if filled > 0 {
-                carrier.sock.send(&batch[..filled])?.unwrap_or(0)
-            } else {
-                0
-            };
-            if sent < filled {
-                let mut rest = worker.buffers.take_full();
-                rest[..filled - sent].copy_from_slice(&batch[sent..filled]);
-                (filled - sent, Some(rest))
-            } else {
-                (filled, None)
+        let mut batch = worker.buffers.take_full();
+        let filled = fill(worker, carrier, &mut batch[..BATCH_BYTES]);
+        if filled == 0 {
+            // An idle carrier holds no buffer.
+            drop(batch);
+            if carrier.retired.get() && carrier.is_unused() {
+                return Ok(());
             }
-        };
-        match (filled, sent) {
-            (length, Some(rest)) => {
-                carrier.sock.send_all(&rest[..length]).await?;
-                since_turn = 0;
-            }
-            (0, None) => {
-                if carrier.retired.get() && carrier.is_unused() {
-                    return Ok(());
-                }
-                carrier.outgoing.woken().await;
-                since_turn = 0;
-            }
-            (bytes, None) => since_turn += bytes,
+            carrier.outgoing.woken().await;
+            since_turn = 0;
+            continue;
         }
+        match carrier.sock.send(&batch[..filled])? {
+            Some(sent) if sent == filled => since_turn += filled,
+            sent => {
+                carrier.sock.send_all(&batch[sent.unwrap_or(0)..filled]).await?;
+                since_turn = 0;
+            }
+        }
+        drop(batch);
         if since_turn >= TURN_BYTES {
             worker.turns.pass().await;
             since_turn = 0;
@@ -60,14 +57,15 @@ fn fill(worker: &Rc<Worker>, carrier: &Rc<Carrier>, out: &mut [u8]) -> usize {
     while out.len() - filled >= MIN_FRAME_ROOM {
         let pull = carrier.mux.borrow_mut().next_data(out.len() - filled);
         let Some(pull) = pull else { break };
-        filled += frame(worker, carrier, &pull, &mut out[filled..]);
+        filled += frames(worker, carrier, &pull, &mut out[filled..]);
     }
     // A stream that has just ended wants its FIN out with its last bytes.
     filled + carrier.mux.borrow_mut().write_control(&mut out[filled..])
 }
 
-/// Reads a stream's socket into a frame; returns the frame's length, 0 if there is none.
-fn frame(worker: &Rc<Worker>, carrier: &Rc<Carrier>, pull: &Pull, out: &mut [u8]) -> usize {
+/// Reads a stream's socket once, into as many frames as there is room for; returns the frames' length, 0 if there is
+/// none. One large read costs far less than several small ones: each of them acknowledges what it took.
+fn frames(worker: &Rc<Worker>, carrier: &Rc<Carrier>, pull: &Pull, out: &mut [u8]) -> usize {
     let Some(stream) = carrier.stream(pull.id) else {
         carrier.mux.borrow_mut().set_ready(pull.id, false);
         return 0;
@@ -83,8 +81,23 @@ fn frame(worker: &Rc<Worker>, carrier: &Rc<Carrier>, pull: &Pull, out: &mut [u8]
         stream::rest(worker, &stream);
         return 0;
     }
-    let most = pull.max_len.min(room);
-    match sock.recv(&mut out[HEADER_BYTES..HEADER_BYTES + most]) {
+    let frame_size = carrier.frame_size;
+    let mut most = 0;
+    let mut slices: [_; MAX_FRAMES] = std::array::from_fn(|_| IoSliceMut::new(&mut []));
+    let mut spare = &mut *out;
+    for slice in &mut slices {
+        let length = frame_size
+            .min(pull.window.min(room) - most)
+            .min(spare.len().saturating_sub(HEADER_BYTES));
+        if length == 0 {
+            break;
+        }
+        let (frame, behind) = spare.split_at_mut(HEADER_BYTES + length);
+        *slice = IoSliceMut::new(&mut frame[HEADER_BYTES..]);
+        spare = behind;
+        most += length;
+    }
+    match sock.recv_vectored(&mut slices) {
         Ok(Some(0)) => {
             stream.reading.set(Reading::Ended);
             sock.mark_half_closed();
@@ -95,15 +108,19 @@ fn frame(worker: &Rc<Worker>, carrier: &Rc<Carrier>, pull: &Pull, out: &mut [u8]
         Ok(Some(bytes)) => {
             stream.count(worker, false, bytes);
             let mut mux = carrier.mux.borrow_mut();
-            let header = mux.pulled(pull.id, bytes);
-            out[..HEADER_BYTES].copy_from_slice(&header);
+            let frames = bytes.div_ceil(frame_size);
+            for frame in 0..frames {
+                let at = frame * (HEADER_BYTES + frame_size);
+                let header = mux.pulled(pull.id, frame_size.min(bytes - frame * frame_size));
+                out[at..at + HEADER_BYTES].copy_from_slice(&header);
+            }
             if bytes < most {
                 mux.set_ready(pull.id, false);
                 drop(mux);
                 stream.reading.set(Reading::Empty);
                 stream.kick();
             }
-            HEADER_BYTES + bytes
+            frames * HEADER_BYTES + bytes
         }
         Ok(None) => {
             carrier.mux.borrow_mut().set_ready(pull.id, false);

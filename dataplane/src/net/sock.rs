@@ -9,8 +9,8 @@
 use super::table::{SocketKey, SocketTable};
 use monoio::net::TcpStream;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown};
-use std::io;
+use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
@@ -47,6 +47,16 @@ impl Sock {
         would_block(rustix::net::recv(self, buffer, RecvFlags::DONTWAIT).map(|(received, _)| received))
     }
 
+    /// Receives what is there into several buffers, one after the other; else as [`Sock::recv`].
+    ///
+    /// # Errors
+    /// What the kernel answers, but for EAGAIN.
+    pub(crate) fn recv_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<Option<usize>> {
+        let mut ancillary = RecvAncillaryBuffer::default();
+        let received = rustix::net::recvmsg(self, buffers, &mut ancillary, RecvFlags::DONTWAIT);
+        would_block(received.map(|message| message.bytes))
+    }
+
     /// Looks at what is there without taking it. `None` is "nothing now", `Some(0)` the end of the stream.
     ///
     /// # Errors
@@ -66,6 +76,20 @@ impl Sock {
             self,
             bytes,
             SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+        ))
+    }
+
+    /// Sends what fits of several pieces. `None` is "no room now".
+    ///
+    /// # Errors
+    /// What the kernel answers, but for EAGAIN.
+    pub(crate) fn send_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        would_block(rustix::net::sendmsg(
+            self,
+            pieces,
+            &mut SendAncillaryBuffer::default(),
+            flags,
         ))
     }
 

@@ -3,5 +3,5 @@
 mod buffers;
 mod pipes;
 
-pub(crate) use buffers::{BUFFER_BYTES, Buffer, BufferPool};
+pub(crate) use buffers::{Buffer, BufferPool};
 pub(crate) use pipes::{PIPE_BYTES, Pipe, PipePool};

@@ -43,11 +43,18 @@ pub(crate) struct CarrierArrival {
     pub(crate) hello: CarrierHello,
 }
 
+/// One unauthenticated connection.
+#[derive(Default)]
+struct Handshake {
+    evicted: Signal,
+    counted: Cell<bool>,
+}
+
 /// The unauthenticated connections of one worker.
 #[derive(Default)]
 pub(crate) struct Handshakes {
     /// Oldest first; ended ones are weak and dead.
-    pending: RefCell<VecDeque<Weak<Signal>>>,
+    pending: RefCell<VecDeque<Weak<Handshake>>>,
     count: Cell<usize>,
     failures: RefCell<HashMap<IpAddr, TokenBucket>>,
     last_logged: Cell<Option<Instant>>,
@@ -96,8 +103,8 @@ impl Handshakes {
 
     /// Registers a handshake; the oldest one gives way when there are too many. It has had the most time, and a
     /// real client speaks at once.
-    fn enter(&self, most: usize) -> Rc<Signal> {
-        let signal = Rc::new(Signal::default());
+    fn enter(&self, worker: &Worker, most: usize) -> Rc<Handshake> {
+        let handshake = Rc::new(Handshake::default());
         let mut pending = self.pending.borrow_mut();
         while pending.front().is_some_and(|oldest| oldest.strong_count() == 0) {
             pending.pop_front();
@@ -105,15 +112,30 @@ impl Handshakes {
         if self.count.get() >= most
             && let Some(oldest) = std::iter::from_fn(|| pending.pop_front()).find_map(|oldest| oldest.upgrade())
         {
-            oldest.raise();
+            oldest.evicted.raise();
+            self.leave(worker, &oldest);
         }
         // Ended ones in the middle are dropped before they can double the queue.
         if pending.len() > 2 * most {
             pending.retain(|entry| entry.strong_count() > 0);
         }
-        pending.push_back(Rc::downgrade(&signal));
+        pending.push_back(Rc::downgrade(&handshake));
+        handshake.counted.set(true);
         self.count.set(self.count.get() + 1);
-        signal
+        worker
+            .counters
+            .set(Counter::Handshakes as usize, self.count.get() as u64);
+        handshake
+    }
+
+    /// It is over, or has to give way: it does not count any more.
+    fn leave(&self, worker: &Worker, handshake: &Handshake) {
+        if handshake.counted.replace(false) {
+            self.count.set(self.count.get() - 1);
+            worker
+                .counters
+                .set(Counter::Handshakes as usize, self.count.get() as u64);
+        }
     }
 }
 
@@ -138,14 +160,13 @@ pub(crate) async fn listen(worker: Rc<Worker>, listener: Sock) {
 async fn introduce(worker: Rc<Worker>, accepted: Accepted) {
     let peer = accepted.peer;
     let handshakes = &worker.server.handshakes;
-    let evicted = handshakes.enter(worker.shared.max_handshakes);
-    let gauge = worker.gauge(Counter::Handshakes);
+    let handshake = handshakes.enter(&worker, worker.shared.max_handshakes);
     let outcome = match Sock::new(accepted.fd, &worker.sockets) {
-        Ok(sock) => first_message(&worker, sock, &evicted).await,
+        Ok(sock) => first_message(&worker, sock, &handshake.evicted).await,
         Err(_) => Err("the worker has no room"),
     };
-    handshakes.count.set(handshakes.count.get() - 1);
-    drop((evicted, gauge));
+    handshakes.leave(&worker, &handshake);
+    drop(handshake);
     match outcome {
         Ok((First::Carrier { hello, .. }, fd, _)) => route(&worker, CarrierArrival { fd, peer, hello }),
         Ok((_, fd, first)) => {

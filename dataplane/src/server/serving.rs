@@ -372,6 +372,17 @@ impl Serving {
         let mut idle = self.idle.borrow_mut();
         let spare = idle.len().saturating_sub(enough).div_ceil(4);
         idle.drain(..spare);
+        // Mux carriers bear many visitors each: beyond the floor those without any can go.
+        let mut carriers = self.carriers.borrow_mut();
+        let mut spare = carriers.len().saturating_sub(pool).div_ceil(4);
+        carriers.retain(|carrier| {
+            let goes = spare > 0 && carrier.is_unused() && !carrier.is_closed();
+            if goes {
+                spare -= 1;
+                carrier.retire();
+            }
+            !goes
+        });
     }
 
     fn expire(&self, worker: &Worker) {

@@ -17,6 +17,7 @@ use kariz_proto::model::RuntimeSpec;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 /// Messages that a worker's mailbox holds; the host waits when it is full, workers keep what they wanted to post.
@@ -29,7 +30,7 @@ pub(crate) struct Shared {
     /// Visitors of the whole process.
     pub(crate) visitors: Arc<Tally>,
     /// Most visitors of the whole process.
-    pub(crate) max_visitors: u64,
+    pub(crate) max_visitors: AtomicU64,
     /// Most unauthenticated connections of one worker.
     pub(crate) max_handshakes: usize,
     /// How long a connection may take to say who it is.
@@ -121,11 +122,14 @@ impl Shared {
             seats: seats?,
             sink,
             visitors: Tally::new(workers),
-            max_visitors: runtime
-                .max_visitors
-                .map_or_else(crate::host::default_max_visitors, u64::from),
+            max_visitors: AtomicU64::new(visitor_bound(runtime.max_visitors)),
             max_handshakes: (runtime.max_handshakes as usize).div_ceil(workers),
             handshake_timeout: runtime.handshake_timeout,
         })
     }
+}
+
+/// What the operator says, or what the descriptor limit allows.
+pub(crate) fn visitor_bound(configured: Option<u32>) -> u64 {
+    configured.map_or_else(crate::host::default_max_visitors, u64::from)
 }

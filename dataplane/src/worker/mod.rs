@@ -8,7 +8,7 @@ mod spawn;
 mod turns;
 
 pub(crate) use bell::EventBell;
-pub(crate) use mail::{Listeners, Mail, Seat, ServiceKind, Shared};
+pub(crate) use mail::{Listeners, Mail, Seat, ServiceKind, Shared, visitor_bound};
 pub(crate) use run::{Start, run};
 pub(crate) use spawn::spawn;
 pub(crate) use turns::Turns;
@@ -41,8 +41,6 @@ pub(crate) struct Worker {
     pub(crate) pipes: Rc<PipePool>,
     /// Borrowed for one receive and one send, never across an await.
     pub(crate) scratch: RefCell<Box<[u8]>>,
-    /// The same for batches of mux frames.
-    pub(crate) batch: RefCell<Box<[u8]>>,
     pub(crate) turns: Turns,
     pub(crate) budgets: Budgets,
     pub(crate) services: Services,

@@ -4,7 +4,7 @@ use super::{EventBell, Mail, SCRATCH_BYTES, Shared, Turns, Worker, dispatch, spa
 use crate::client::ClientRole;
 use crate::limit::Budgets;
 use crate::net::SocketTable;
-use crate::pool::{BUFFER_BYTES, BufferPool, PipePool};
+use crate::pool::{BufferPool, PipePool};
 use crate::server::ServerRole;
 use crate::service::Services;
 use kariz_proto::control::{Counter, WorkerIndex};
@@ -102,7 +102,6 @@ async fn live(start: Start, sockets: Rc<SocketTable>) -> io::Result<()> {
         buffers: Rc::new(BufferPool::default()),
         pipes: Rc::new(PipePool::default()),
         scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
-        batch: RefCell::new(vec![0; BUFFER_BYTES].into_boxed_slice()),
         turns: Turns::new()?,
         budgets: Budgets::default(),
         services: Services::default(),

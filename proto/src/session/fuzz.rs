@@ -122,6 +122,7 @@ fn client(now: Instant) -> ClientSession {
         kind: ServiceKind::Tcp,
         token: Token::new("secret"),
         connection_pool: 8,
+        mux_concurrency: 0,
         mux_version: MuxVersion::V2,
     };
     let config = ClientConfig {

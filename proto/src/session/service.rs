@@ -16,6 +16,8 @@ pub struct ServiceOffer {
     pub connection_pool: u32,
     /// smux version that the client asks for.
     pub mux_version: MuxVersion,
+    /// Streams on a carrier before another one is wanted; 0 leaves it to the server.
+    pub mux_concurrency: u16,
 }
 
 /// What the visitors of a service are.
@@ -55,6 +57,8 @@ pub struct ProvenService {
     pub connection_pool: u32,
     /// Agreed smux version: the lower one of both ends.
     pub mux_version: MuxVersion,
+    /// Streams on a carrier that the client wants at most; 0 leaves it to the server.
+    pub mux_concurrency: u16,
 }
 
 /// The server's driver's answer to a proven service.

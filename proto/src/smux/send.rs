@@ -20,6 +20,9 @@ pub struct Pull {
     pub id: StreamId,
     /// Most payload bytes of the frame: at least 1.
     pub max_len: usize,
+    /// Bytes that the stream may send at present, over all frames: at least `max_len`. A driver that reads more than
+    /// one frame at once says [`Mux::pulled`] for each; what is more than the stream's turn is taken off its next ones.
+    pub window: usize,
 }
 
 /// The driver's buffer as far as it is filled.
@@ -126,6 +129,7 @@ impl Mux {
         Some(Pull {
             id,
             max_len: room.min(window as usize),
+            window: window as usize,
         })
     }
 

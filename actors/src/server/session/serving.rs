@@ -84,6 +84,9 @@ impl Session {
             let served = offer.served.as_ref()?;
             let mut mux = served.mux;
             mux.version = offer.proven.mux_version;
+            if offer.proven.mux_concurrency > 0 {
+                mux.concurrency = mux.concurrency.min(offer.proven.mux_concurrency);
+            }
             Some(ServedService {
                 service: served.id,
                 pool: offer.proven.connection_pool,

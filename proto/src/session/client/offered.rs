@@ -92,6 +92,7 @@ impl Offered {
                 kind: kind_to_wire(offer.kind).into(),
                 proof: prove(&offer.token, Prover::Client, binding, &offer.name).to_vec(),
                 connection_pool: offer.connection_pool,
+                mux_concurrency: offer.mux_concurrency.into(),
                 mux_version: mux_number(offer.mux_version),
             });
             let service = Service {

@@ -123,6 +123,7 @@ impl Held {
             .map(|(offer, token)| wire::TicketService {
                 name: offer.service.name.to_string(),
                 connection_pool: offer.service.connection_pool,
+                mux_concurrency: offer.service.mux_concurrency.into(),
                 mux_version: mux_number(offer.asked),
                 token_tag: ticket_tag(token, binding, &offer.service.name).to_vec(),
             })

@@ -67,6 +67,7 @@ pub(in crate::session) fn check_offers(
             let service = ProvenService {
                 name,
                 connection_pool: offer.connection_pool,
+                mux_concurrency: concurrency(offer.mux_concurrency),
                 mux_version: agreed(asked, entry),
             };
             Ok(Checked {
@@ -92,6 +93,7 @@ pub(in crate::session) fn check_ticket(ticket: &wire::TicketState, known: &Known
                 service: ProvenService {
                     name,
                     connection_pool: service.connection_pool,
+                    mux_concurrency: concurrency(service.mux_concurrency),
                     mux_version: agreed(asked, Some(entry)),
                 },
                 asked,
@@ -146,4 +148,9 @@ pub(in crate::session) fn result(
 
 fn agreed(asked: MuxVersion, known: Option<&KnownService>) -> MuxVersion {
     known.map_or(asked, |service| asked.min(service.mux_version))
+}
+
+/// More than fits is as good as no wish.
+fn concurrency(wish: u32) -> u16 {
+    u16::try_from(wish).unwrap_or(0)
 }

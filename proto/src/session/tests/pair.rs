@@ -53,6 +53,7 @@ pub(super) fn offer(name: &str, token: &str) -> ServiceOffer {
         kind: ServiceKind::Tcp,
         token: Token::new(token),
         connection_pool: 8,
+        mux_concurrency: 0,
         mux_version: MuxVersion::V2,
     }
 }
