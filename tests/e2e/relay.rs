@@ -228,6 +228,12 @@ async fn out_and_back(scene: Scene) -> Result<()> {
         .await
         .context("a remote that works again is used again")?;
     drop(back);
+    // Its listener is gone a moment later; who is still in its queue then is reset, and rightly so.
+    let gone = || async {
+        let refused = TcpStream::connect(absent).await.is_err();
+        refused.then_some(()).context("it still takes connections")
+    };
+    eventually(SOON, "the remote is gone again", gone).await?;
     for _ in 0..20 {
         ensure!(
             within(SOON, "a greeting", greeting(relay.public)).await?? == "present",

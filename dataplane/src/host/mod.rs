@@ -183,7 +183,11 @@ impl Host {
                 .iter()
                 .any(|seat| seat.counters.get(counter as usize) > 0)
         };
-        if !busy(Counter::Visitors) && !busy(Counter::Targets) && self.shared.sink.event(Event::Drained).is_ok() {
+        if !busy(Counter::Visitors)
+            && !busy(Counter::Targets)
+            && !busy(Counter::CarriersBusy)
+            && self.shared.sink.event(Event::Drained).is_ok()
+        {
             self.draining = false;
         }
     }
