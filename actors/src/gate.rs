@@ -12,10 +12,12 @@ use crate::watch::{Replaced, WorkerWatch};
 use kameo::error::SendError;
 use kameo::prelude::*;
 use kariz_proto::control::{Event, ServiceId};
+use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 /// Hands events to the actors that they concern and gives each control carrier a handshake of its own. Waits for
 /// nobody: what an actor has no room for is dropped and counted, since every event is said again while it holds.
@@ -23,7 +25,15 @@ pub(crate) struct Gate {
     args: GateArgs,
     /// One task for each connection that has not authenticated yet: at most `max_handshakes`.
     handshakes: JoinSet<()>,
+    /// The same tasks, oldest first.
+    pending: VecDeque<Pending>,
     arrivals_open: bool,
+}
+
+/// A connection that has not authenticated yet.
+struct Pending {
+    task: AbortHandle,
+    peer: SocketAddr,
 }
 
 /// Who gets what.
@@ -45,6 +55,7 @@ impl Actor for Gate {
         Ok(Self {
             args,
             handshakes: JoinSet::new(),
+            pending: VecDeque::new(),
             arrivals_open: true,
         })
     }
@@ -71,27 +82,34 @@ impl Actor for Gate {
 
 impl Gate {
     fn control(&mut self, carrier: ControlCarrier) {
-        let shared = &self.args.shared;
-        // Finished handshakes that were not collected yet do not count.
-        while self.handshakes.try_join_next().is_some() {}
-        let limit = shared.spec().runtime.max_handshakes as usize;
-        if shared.is_draining() || self.handshakes.len() >= limit {
-            let refused = shared.gauges.handshakes_refused.fetch_add(1, Ordering::Relaxed) + 1;
-            if shared.may_log_handshake() {
-                let reason = if shared.is_draining() {
-                    "draining"
-                } else {
-                    "too many handshakes"
-                };
-                tracing::warn!(peer = %carrier.peer, reason, refused, "control carrier refused");
-            }
-            return;
+        let shared = self.args.shared.clone();
+        if shared.is_draining() {
+            return shared.handshake_refused(carrier.peer, "draining");
         }
-        let (shared, sessions) = (shared.clone(), self.args.sessions.clone());
-        self.handshakes.spawn(async move {
+        if shared.is_barred(carrier.peer) {
+            return shared.handshake_refused(carrier.peer, "too many failures");
+        }
+        self.make_room();
+        let (sessions, peer) = (self.args.sessions.clone(), carrier.peer);
+        let task = self.handshakes.spawn(async move {
             let _gauge = Held::new(&shared, |gauges| &gauges.handshakes);
             handshake(&shared, &sessions, carrier).await;
         });
+        self.pending.push_back(Pending { task, peer });
+    }
+
+    /// The oldest handshake gives way when there are too many: it has had the most time, and a real client answers at
+    /// once. Otherwise whoever opens many and says nothing would keep the clients out.
+    fn make_room(&mut self) {
+        let shared = &self.args.shared;
+        let most = shared.spec().runtime.max_handshakes as usize;
+        self.pending.retain(|pending| !pending.task.is_finished());
+        while self.pending.len() >= most
+            && let Some(oldest) = self.pending.pop_front()
+        {
+            oldest.task.abort();
+            shared.handshake_failed(oldest.peer, &"too many handshakes");
+        }
     }
 
     fn event(&mut self, event: Event) {

@@ -40,6 +40,7 @@ mod gate;
 mod limits;
 mod names;
 mod plane;
+mod public;
 mod relay;
 mod reload;
 mod root;

@@ -9,6 +9,7 @@ use crate::{client, relay, server};
 use kameo::prelude::*;
 use kariz_proto::control::{Command, CommandError, WorkerSnapshot};
 use kariz_proto::model::{Carrier, ListenAddr, Spec};
+use kariz_proto::session::MISSED_HEARTBEATS;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -114,6 +115,7 @@ impl ControlPlane {
                 let command = Command::ListenCarriers {
                     listen,
                     socket: server.carrier_socket,
+                    control_timeout: server.heartbeat * MISSED_HEARTBEATS,
                 };
                 self.shared.data_plane.submit(command).await?;
             }

@@ -1,11 +1,12 @@
 //! The relay: forwardings without a tunnel.
 
-use crate::limits::{Budgets, Limits, Scope, SetBudgets};
+use crate::limits::{Budgets, Limits, Scope};
 use crate::names::{REFRESH_FLOOR, REFRESH_INTERVAL, literal};
 use crate::plane::StartError;
+use crate::public::{self, REOPEN_INTERVAL};
 use crate::shared::{Role, Shared};
 use kameo::prelude::*;
-use kariz_proto::control::{BudgetSet, Command, CommandError, PublicService, RelayRemote, ServiceId};
+use kariz_proto::control::{Command, CommandError, PublicService, RelayRemote, ServiceId};
 use kariz_proto::model::{RelayService, RelaySpec, ServiceName, diff};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -13,7 +14,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
 /// Keeps the data plane's forwardings as the specification says and their names resolved.
 pub(crate) struct Relay {
@@ -23,6 +24,8 @@ pub(crate) struct Relay {
     /// Budgets of the process that the data plane was told.
     process: Budgets,
     refresh: Interval,
+    /// When to try again what could not be opened or moved.
+    again: Option<Instant>,
     /// Lookups under way: at most one for each forwarding.
     lookups: JoinSet<(ServiceName, Vec<Vec<IpAddr>>)>,
 }
@@ -56,6 +59,7 @@ impl Actor for Relay {
             services: BTreeMap::new(),
             process: Budgets::default(),
             refresh,
+            again: None,
             lookups: JoinSet::new(),
         };
         // A successor of a relay that panicked takes over what is open: the ids are the same, so that opening again
@@ -75,6 +79,10 @@ impl Actor for Relay {
             tokio::select! {
                 signal = mailbox.recv() => return Ok(signal),
                 _ = self.refresh.tick() => self.look_up_all(),
+                () = sleep_until(self.again.unwrap_or_else(Instant::now)), if self.again.is_some() => {
+                    // What still fails was logged, and is due again.
+                    let _ = self.apply().await;
+                }
                 Some(Ok((name, addresses))) = self.lookups.join_next() => self.looked_up(&name, addresses).await,
             }
         }
@@ -92,11 +100,14 @@ impl Relay {
             .map(|(name, service)| (name.clone(), service.spec.clone()))
             .collect();
         let difference = diff(&running, wanted);
-        for name in difference.removed {
+        for name in &difference.removed {
             self.close(name).await;
         }
         let process = self.shared.budgets.lock().get(Scope::Process);
         let all_again = process != std::mem::replace(&mut self.process, process);
+        for name in public::in_the_way(&difference.changed, |spec| spec.listen) {
+            self.close(name).await;
+        }
         let mut outcome = Ok(());
         for (name, service) in wanted {
             if !all_again && running.get(name) == Some(service) {
@@ -107,19 +118,13 @@ impl Relay {
                 outcome = outcome.and(Err(error.into()));
             }
         }
+        self.again = outcome.is_err().then(|| Instant::now() + REOPEN_INTERVAL);
         outcome
     }
 
     async fn open(&mut self, name: &ServiceName, spec: &RelayService) -> Result<(), CommandError> {
         let id = self.shared.service_id(Role::Relay, name);
         let addresses = resolve(&self.shared, spec).await;
-        if self
-            .services
-            .get(name)
-            .is_some_and(|old| old.spec.listen != spec.listen)
-        {
-            self.shared.tell(Command::CloseService { service: id }).await;
-        }
         let forwarding = Forwarding {
             spec: spec.clone(),
             id,
@@ -137,12 +142,7 @@ impl Relay {
     async fn close(&mut self, name: &ServiceName) {
         self.services.remove(name);
         if let Some(service) = self.shared.forget_service(Role::Relay, name) {
-            self.shared.tell(Command::CloseService { service }).await;
-            let close = SetBudgets {
-                scope: Scope::Service(service),
-                limits: Default::default(),
-            };
-            let _ = self.limits.ask(close).await;
+            public::close(&self.shared, &self.limits, service).await;
             tracing::info!(service = &**name, reason = "configuration", "service down");
         }
     }
@@ -152,12 +152,6 @@ impl Relay {
         let Forwarding {
             spec, id, addresses, ..
         } = forwarding;
-        let set = SetBudgets {
-            scope: Scope::Service(*id),
-            limits: spec.limits,
-        };
-        let service = self.limits.ask(set).await.unwrap_or_default();
-        let process = self.shared.budgets.lock().get(Scope::Process);
         let public = PublicService {
             service: *id,
             name: name.clone(),
@@ -166,11 +160,7 @@ impl Relay {
             priority: 0,
             proxy_protocol: spec.proxy_protocol,
             max_visitors: spec.limits.visitors,
-            budgets: BudgetSet {
-                process: process.pair(),
-                service: service.pair(),
-                ..BudgetSet::default()
-            },
+            budgets: public::budgets(&self.shared, &self.limits, *id, spec.limits).await,
         };
         let remote = RelayRemote {
             remotes: spec.remotes.iter().cloned().zip(addresses.iter().cloned()).collect(),

@@ -6,8 +6,10 @@ use crate::limits::BudgetTable;
 use crate::names::Resolver;
 use kariz_proto::control::{BudgetId, Command, LinkId, ServiceId};
 use kariz_proto::model::{ServiceName, Spec};
-use kariz_proto::session::{KnownServices, TicketIssuer};
+use kariz_proto::session::{KnownServices, Sources, TicketIssuer};
 use std::collections::HashMap;
+use std::fmt::Display;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Refused and failed handshakes are logged once in this time; the counters have them all.
-pub(crate) const HANDSHAKE_LOG_INTERVAL: Duration = Duration::from_secs(1);
+const HANDSHAKE_LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Handed to every actor; a restarted actor finds here what its predecessor must not take with it.
 pub(crate) struct Shared {
@@ -35,6 +37,8 @@ pub(crate) struct Shared {
     /// Whether all visitors have ended.
     drained: watch::Sender<bool>,
     handshake_logged: Guarded<Option<Instant>>,
+    /// Who failed to authenticate, and how often.
+    sources: Guarded<Sources>,
 }
 
 /// The specification in force, and what follows from it.
@@ -68,6 +72,7 @@ impl Shared {
             drain: watch::Sender::new(None),
             drained: watch::Sender::new(false),
             handshake_logged: Guarded::default(),
+            sources: Guarded::default(),
         })
     }
 
@@ -106,8 +111,29 @@ impl Shared {
         self.drained.send_replace(true);
     }
 
-    /// Whether a refused or failed handshake may be logged now.
-    pub(crate) fn may_log_handshake(&self) -> bool {
+    /// Whether connections of `peer` have failed too often lately.
+    pub(crate) fn is_barred(&self, peer: SocketAddr) -> bool {
+        self.sources.lock().is_barred(peer.ip(), now())
+    }
+
+    /// Counts and logs (rarely) a control carrier that was dropped without a look at it.
+    pub(crate) fn handshake_refused(&self, peer: SocketAddr, reason: &str) {
+        let refused = self.gauges.handshakes_refused.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.may_log_handshake() {
+            tracing::warn!(%peer, reason, refused, "control carrier refused");
+        }
+    }
+
+    /// Counts and logs (rarely) a control carrier that did not authenticate.
+    pub(crate) fn handshake_failed(&self, peer: SocketAddr, reason: &dyn Display) {
+        self.sources.lock().failed(peer.ip(), now());
+        let failed = self.gauges.handshakes_failed.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.may_log_handshake() {
+            tracing::warn!(%peer, %reason, failed, "control carrier did not authenticate");
+        }
+    }
+
+    fn may_log_handshake(&self) -> bool {
         let mut logged = self.handshake_logged.lock();
         let may = logged.is_none_or(|at| at.elapsed() >= HANDSHAKE_LOG_INTERVAL);
         if may {
@@ -197,9 +223,9 @@ pub(crate) struct ServiceIds {
 pub(crate) struct Gauges {
     /// Gauge: control carriers that have not authenticated yet.
     pub(crate) handshakes: AtomicU64,
-    /// Control carriers dropped because too many were authenticating.
+    /// Control carriers dropped unseen: the process drains, or their source had failed too often.
     pub(crate) handshakes_refused: AtomicU64,
-    /// Control carriers that did not authenticate: garbage, silence, a wrong token.
+    /// Control carriers that did not authenticate: garbage, silence, a wrong token, or too many others came.
     pub(crate) handshakes_failed: AtomicU64,
     /// Gauge: sessions at the server.
     pub(crate) sessions: AtomicU64,

@@ -9,7 +9,7 @@ use crate::{relay, server};
 use futures_util::future::{Either, select};
 use kariz_proto::control::{Counter, PublicService, RefuseReason, ServiceId};
 use monoio::time::sleep;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -17,12 +17,14 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The public services of one worker.
 #[derive(Default)]
 pub(crate) struct Services {
     by_id: RefCell<HashMap<ServiceId, Rc<Service>>>,
+    /// When a refusal was last logged, and how many were not since then. Bound: one entry for each reason.
+    logged: RefCell<HashMap<RefuseReason, (Instant, u64)>>,
 }
 
 /// A public service on one worker.
@@ -30,7 +32,6 @@ pub(crate) struct Service {
     pub(crate) spec: RefCell<Arc<PublicService>>,
     pub(crate) kind: RefCell<ServiceKind>,
     pub(crate) shared: Arc<ServiceShared>,
-    pub(crate) relay: relay::Health,
     closing: Signal,
 }
 
@@ -124,7 +125,6 @@ impl Services {
                     spec: RefCell::new(spec),
                     kind: RefCell::new(kind),
                     shared,
-                    relay: relay::Health::default(),
                     closing: Signal::default(),
                 });
                 self.by_id.borrow_mut().insert(id, service.clone());
@@ -156,6 +156,19 @@ impl Services {
 
     pub(crate) fn get(&self, id: ServiceId) -> Option<Rc<Service>> {
         self.by_id.borrow().get(&id).cloned()
+    }
+
+    /// Whether a refusal may be logged now; if so, how many were not since the last one.
+    fn may_log(&self, reason: RefuseReason) -> Option<u64> {
+        let mut logged = self.logged.borrow_mut();
+        if let Some((last, silent)) = logged.get_mut(&reason)
+            && last.elapsed() < REFUSAL_LOG_INTERVAL
+        {
+            *silent += 1;
+            return None;
+        }
+        let before = logged.insert(reason, (Instant::now(), 0));
+        Some(before.map_or(0, |(_, silent)| silent))
     }
 }
 
@@ -199,19 +212,15 @@ pub(crate) fn welcome(worker: &Rc<Worker>, service: &Rc<Service>, visitor: Visit
 /// Counts and logs a visitor that is turned away; dropping its armed socket resets it.
 pub(crate) fn refuse(worker: &Worker, service: &Service, peer: SocketAddr, reason: RefuseReason) {
     worker.count(Counter::Refused);
-    thread_local!(static LAST: Cell<(Option<Instant>, u64)> = const { Cell::new((None, 0)) });
-    let (last, silent) = LAST.get();
-    if last.is_some_and(|last| last.elapsed() < REFUSAL_LOG_INTERVAL) {
-        LAST.set((last, silent + 1));
+    let Some(not_logged) = worker.services.may_log(reason) else {
         return;
-    }
-    LAST.set((Some(Instant::now()), 0));
+    };
     let name = service.spec.borrow().name.clone();
-    tracing::warn!(service = %name, %peer, reason = reason.as_str(), not_logged = silent, "visitor refused");
+    tracing::warn!(service = %name, %peer, reason = reason.as_str(), not_logged, "visitor refused");
 }
 
-/// A worker logs at most one refusal in this time; the next line tells how many were not logged.
-const REFUSAL_LOG_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
+/// A worker logs at most one refusal for each reason in this time; the next line tells how many were not logged.
+const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Accepts until `closing` is raised and the queue is empty. Never spins: out of descriptors, it rests.
 pub(crate) async fn accept_loop(

@@ -11,6 +11,9 @@ pub fn trials() -> Vec<Trial> {
         .faults("services_come_and_go_without_touching_others", come_and_go)
         .faults("a_bad_file_changes_nothing", bad_file)
         .faults("target_address_of_a_service_changes", other_target)
+        .faults("a_service_that_cannot_move_stays_where_it_was", moves)
+        .lanes("services_change_places", swap)
+        .once("a_relay_that_cannot_move_stays_where_it_was", relay_moves)
         .lanes("token_changes_on_both_ends", other_token)
         .lanes("limits_change", other_limits)
         .lanes("log_level_changes", other_log_level)
@@ -42,6 +45,79 @@ async fn come_and_go(scene: Scene) -> Result<()> {
         "a process exited"
     );
     Ok(())
+}
+
+/// A service moves to an address that somebody else has: it goes on where it was, and moves once that is free.
+async fn moves(scene: Scene) -> Result<()> {
+    let target = Target::echo(&scene)?;
+    let tunnel = Tunnel::start(&scene, target.address()).await?;
+    let mut old = TcpStream::connect(tunnel.public).await?;
+    within(SOON, "a talk", talk(&mut old, b"before")).await??;
+    let there = scene.address();
+    let blocker = target::listen(there, None)?;
+    let mut server = tunnel.server_config.clone();
+    server.server_service(SERVICE, there);
+    reload(&tunnel, &server, &tunnel.client_config)?;
+    tunnel.server.logs(SOON, "keeps its old settings").await?;
+    for _ in 0..10 {
+        within(SOON, "a visit where it was", visit(tunnel.public)).await??;
+    }
+    drop(blocker);
+    let look = || async { tokio::time::timeout(secs(2), visit(there)).await? };
+    eventually(BACK, "it is where it should be", look).await?;
+    not_listening(tunnel.public, SOON).await?;
+    within(SOON, "the old stream goes on", talk(&mut old, b"after")).await?
+}
+
+/// Two services change places in one go.
+async fn swap(scene: Scene) -> Result<()> {
+    let [one, two] = [Target::greeter(&scene, "one\n")?, Target::greeter(&scene, "two\n")?];
+    let second = scene.address();
+    let tunnel = Tunnel::start_with(&scene, one.address(), |server, client| {
+        server.server_service("second", second);
+        client.client_service("second", two.address());
+    })
+    .await?;
+    listening(second, None, SOON).await?;
+    let mut server = tunnel.server_config.clone();
+    server
+        .server_service(SERVICE, second)
+        .server_service("second", tunnel.public);
+    reload(&tunnel, &server, &tunnel.client_config)?;
+    for (address, who) in [(second, "one"), (tunnel.public, "two")] {
+        let look = || async {
+            let answer = tokio::time::timeout(secs(2), visitor::greeting(address)).await??;
+            ensure!(answer == who, "{answer:?} answers");
+            Ok(())
+        };
+        eventually(BACK, who, look).await?;
+    }
+    Ok(())
+}
+
+/// As [`moves`], for a relay: nothing is lost while the new address is taken.
+async fn relay_moves(scene: Scene) -> Result<()> {
+    let target = Target::echo(&scene)?;
+    let [here, there] = [scene.address(), scene.address()];
+    let mut config = Config::new(&scene);
+    config.relay_service(SERVICE, here, target.address());
+    let process = Kariz::start(&scene, "relay", &config)?;
+    listening(here, None, SOON).await?;
+    let mut old = TcpStream::connect(here).await?;
+    within(SOON, "a talk", talk(&mut old, b"before")).await??;
+    let blocker = target::listen(there, None)?;
+    config.relay_service(SERVICE, there, target.address());
+    config.write_to(process.file())?;
+    process.signal(Signal::HUP)?;
+    process.logs(SOON, "service failed").await?;
+    for _ in 0..10 {
+        within(SOON, "a visit where it was", visit(here)).await??;
+    }
+    drop(blocker);
+    let look = || async { tokio::time::timeout(secs(2), visit(there)).await? };
+    eventually(BACK, "it is where it should be", look).await?;
+    not_listening(here, SOON).await?;
+    within(SOON, "the old stream goes on", talk(&mut old, b"after")).await?
 }
 
 /// Writes both files and sends both signals.

@@ -272,6 +272,11 @@ impl Link {
         if self.established.is_none() {
             tracing::warn!(server = self.args.server, reason, "no session with the server");
         }
+        // One that no server has seen is as good as before.
+        if let Some(ticket) = self.args.ticket.take() {
+            let link = self.args.link;
+            self.report(NewTicket { link, ticket }).await;
+        }
         let was_up = self.established.is_some();
         self.report(Ended {
             link: self.id,

@@ -4,7 +4,6 @@ use super::raw::{RawClient, RawFile, RawServer};
 use super::reader::{Field, Place, Reader};
 use super::value::PublicListen;
 use kariz_proto::model::{HostPort, ListenAddr, Spec};
-use std::net::{IpAddr, Ipv6Addr};
 
 /// Most public ports of one file, ranges counted in full.
 pub(super) const MAX_PUBLIC_PORTS: usize = 65_536;
@@ -61,7 +60,7 @@ fn bind_conflicts(raw: &RawFile, reader: &mut Reader<'_>) {
         if let Some(taken) = binds[..index]
             .iter()
             .filter(|other| !same_list(other))
-            .find(|other| overlap(bind.listen, other.listen))
+            .find(|other| bind.listen.overlaps(other.listen))
         {
             let expected = format!(
                 "an address that {} listens on (line {}), expected one that is free",
@@ -103,21 +102,6 @@ fn binds(raw: &RawFile) -> Vec<Bind<'_>> {
     }));
     binds.sort_by_key(|bind| bind.place.line);
     binds
-}
-
-/// Whether two addresses cannot both be listened on.
-fn overlap(a: ListenAddr, b: ListenAddr) -> bool {
-    let last = |listen: ListenAddr| usize::from(listen.ports.first()) + listen.ports.count() - 1;
-    let ports = usize::from(a.ports.first()) <= last(b) && usize::from(b.ports.first()) <= last(a);
-    // The unspecified IPv6 address takes IPv4 visitors too.
-    let every = |ip: Option<IpAddr>| ip.is_none_or(|ip| ip == IpAddr::V6(Ipv6Addr::UNSPECIFIED));
-    let hosts = every(a.ip)
-        || every(b.ip)
-        || a.ip == b.ip
-        || a.ip
-            .zip(b.ip)
-            .is_some_and(|(a, b)| a.is_ipv4() && b.is_ipv4() && (a.is_unspecified() || b.is_unspecified()));
-    ports && hosts
 }
 
 /// Compares a server and a client in one file. They need not be meant for each other, so that most of it is worth

@@ -5,10 +5,8 @@ use crate::dataplane::ControlCarrier;
 use crate::driver::{Driver, now, random};
 use crate::shared::Shared;
 use kameo::prelude::*;
-use kariz_proto::session::{CloseReason, Closed, Features, ServerConfig, ServerEvent, ServerSession};
-use std::net::SocketAddr;
+use kariz_proto::session::{CloseReason, Features, ServerConfig, ServerEvent, ServerSession};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Takes a connection through the handshake and hands it to the sessions. Time and size are bounded by the machine;
@@ -61,18 +59,11 @@ pub(crate) async fn handshake(shared: &Arc<Shared>, sessions: &ActorRef<Sessions
                 return;
             }
             ServerEvent::Closed(closed) => {
-                failed(shared, peer, &closed);
+                shared.handshake_failed(peer, &closed.cause);
                 return driver.finish().await;
             }
             // Nothing else is said before the session is up.
             _ => {}
         }
-    }
-}
-
-fn failed(shared: &Shared, peer: SocketAddr, closed: &Closed) {
-    let failed = shared.gauges.handshakes_failed.fetch_add(1, Ordering::Relaxed) + 1;
-    if shared.may_log_handshake() {
-        tracing::warn!(%peer, reason = %closed.cause, failed, "control carrier did not authenticate");
     }
 }

@@ -1,19 +1,17 @@
 //! The public services: which exist, which are open, and for whom.
 
-use crate::limits::{Budgets, Limits, Scope, SetBudgets};
+use crate::limits::{Budgets, Limits, Scope};
 use crate::plane::StartError;
+use crate::public::{self, REOPEN_INTERVAL};
 use crate::shared::{Held, Role, Shared};
 use kameo::prelude::*;
-use kariz_proto::control::{BudgetSet, Command, CommandError, PublicService, ServiceId, SessionId};
-use kariz_proto::model::{Limits as LimitSpec, MuxParams, ServerService, ServiceName, diff};
+use kariz_proto::control::{Command, CommandError, PublicService, ServiceId, SessionId};
+use kariz_proto::model::{MuxParams, ServerService, ServiceName, diff};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
-
-/// A service whose listeners could not be opened is tried again after this, as long as a session serves it.
-pub(crate) const REOPEN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Opens the public listeners of what is served and closes them afterwards.
 pub(crate) struct Services {
@@ -29,7 +27,9 @@ struct Public {
     holder: Option<SessionId>,
     /// Present while its listeners are open.
     open: Option<Held>,
-    /// When to try to open (holder, not open) or to close (open, no holder).
+    /// They are open as an older specification says, because the data plane did not take the one in force.
+    stale: bool,
+    /// When to try again to open or to move (holder), or to close (open, no holder).
     due: Option<Instant>,
 }
 
@@ -129,19 +129,23 @@ impl Services {
                     spec: spec.clone(),
                     holder: None,
                     open: None,
+                    stale: false,
                     due: None,
                 },
             );
         }
-        for (name, old, new) in difference.changed {
-            if let Some(service) = self.services.get_mut(name) {
-                service.spec = new.clone();
-            }
-            if old.listen != new.listen {
-                self.close(name, "configuration").await;
-                self.open(name).await;
-            } else {
+        for name in public::in_the_way(&difference.changed, |spec| spec.listen) {
+            self.close(name, "configuration").await;
+        }
+        for (name, _, new) in difference.changed {
+            let Some(service) = self.services.get_mut(name) else {
+                continue;
+            };
+            service.spec = new.clone();
+            if service.open.is_some() {
                 self.say_again(name).await;
+            } else {
+                self.open(name).await;
             }
         }
         let process = self.shared.budgets.lock().get(Scope::Process);
@@ -160,7 +164,7 @@ impl Services {
                 continue;
             };
             service.holder = Some(session);
-            service.due = None;
+            service.due = service.stale.then(|| Instant::now() + REOPEN_INTERVAL);
             let mux = service.spec.mux;
             self.open(&name).await;
             served.push(Served {
@@ -214,6 +218,7 @@ impl Services {
             };
             service.due = None;
             match service.holder {
+                Some(_) if service.open.is_some() => self.say_again(&name).await,
                 Some(_) => self.open(&name).await,
                 None => self.close(&name, "session_timeout").await,
             }
@@ -248,18 +253,14 @@ impl Services {
         let Some(id) = self.shared.known_service(Role::Server, name) else {
             return;
         };
-        self.shared.tell(Command::CloseService { service: id }).await;
-        let close = SetBudgets {
-            scope: Scope::Service(id),
-            limits: LimitSpec::default(),
-        };
-        if self.limits.ask(close).await.is_err() {
-            tracing::debug!(service = &**name, "the limiter is restarting");
-        }
+        public::close(&self.shared, &self.limits, id).await;
         if self
             .services
             .get_mut(name)
-            .and_then(|service| service.open.take())
+            .and_then(|service| {
+                service.stale = false;
+                service.open.take()
+            })
             .is_some()
         {
             tracing::info!(service = &**name, reason, "service down");
@@ -272,8 +273,16 @@ impl Services {
             return;
         }
         let id = self.shared.service_id(Role::Server, name);
-        if let Err(error) = self.say(name, id).await {
+        let outcome = self.say(name, id).await;
+        let Some(service) = self.services.get_mut(name) else {
+            return;
+        };
+        service.stale = outcome.is_err();
+        if let Err(error) = outcome {
             tracing::error!(service = &**name, reason = %error, "service keeps its old settings");
+            if service.holder.is_some() {
+                service.due = Some(Instant::now() + REOPEN_INTERVAL);
+            }
         }
     }
 
@@ -281,12 +290,6 @@ impl Services {
         let Some(Public { spec, .. }) = self.services.get(name) else {
             return Ok(());
         };
-        let set = SetBudgets {
-            scope: Scope::Service(id),
-            limits: spec.limits,
-        };
-        let service = self.limits.ask(set).await.unwrap_or_default();
-        let process = self.shared.budgets.lock().get(Scope::Process);
         let public = PublicService {
             service: id,
             name: name.clone(),
@@ -295,11 +298,7 @@ impl Services {
             priority: spec.priority,
             proxy_protocol: spec.proxy_protocol,
             max_visitors: spec.limits.visitors,
-            budgets: BudgetSet {
-                process: process.pair(),
-                service: service.pair(),
-                ..BudgetSet::default()
-            },
+            budgets: public::budgets(&self.shared, &self.limits, id, spec.limits).await,
         };
         self.shared
             .data_plane

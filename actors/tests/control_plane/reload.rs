@@ -4,7 +4,7 @@ use crate::fake::Process;
 use crate::net::Net;
 use crate::specs;
 use kariz_proto::control::Command;
-use kariz_proto::model::{Limits, Rate, Strategy, Token};
+use kariz_proto::model::{Limits, Rate, Spec, Strategy, Token};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -119,7 +119,76 @@ async fn another_public_address_is_opened_in_place_of_the_old_one() {
     server.plane.reload(spec).await;
     let after = server.fake.open_service(mark, "ssh").await;
     assert_eq!((after.service, after.listen), (before.service, specs::listen(4444)));
-    assert!(matches!(server.fake.since(mark)[0], Command::CloseService { service } if service == before.service));
+    assert_eq!(closed(&server, mark), 0, "the old one is kept until there is a new one");
+}
+
+/// Services that were closed.
+fn closed(process: &Process, mark: usize) -> usize {
+    let commands = process.fake.since(mark);
+    let closed = |command: &&Command| matches!(command, Command::CloseService { .. });
+    commands.iter().filter(closed).count()
+}
+
+fn moved(name: &str, port: u16) -> Spec {
+    let mut spec = specs::server(&[name]);
+    spec.server.as_mut().unwrap().services.get_mut(name).unwrap().listen = specs::listen(port);
+    spec
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_whose_new_address_is_taken_keeps_the_old_one_and_moves_later() {
+    let (_net, server, _client) = pair(&["ssh"]).await;
+    server.fake.open_service(0, "ssh").await;
+    *server.fake.occupied.lock().unwrap() = Some(4444);
+    let mark = server.fake.mark();
+    server.plane.reload(moved("ssh", 4444)).await;
+    sleep(Duration::from_secs(12)).await;
+    let tries = server.fake.since(mark).len();
+    assert!((2..=4).contains(&tries), "{tries} tries in 12 s");
+    assert_eq!(closed(&server, mark), 0);
+    *server.fake.occupied.lock().unwrap() = None;
+    sleep(Duration::from_secs(12)).await;
+    assert_eq!(
+        server.fake.since(mark).len(),
+        tries + 1,
+        "it has moved, and is left alone"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn services_that_change_places_let_go_first() {
+    let (_net, server, _client) = pair(&["ssh", "web"]).await;
+    let (ssh, web) = (
+        server.fake.open_service(0, "ssh").await.listen,
+        server.fake.open_service(0, "web").await.listen,
+    );
+    let mark = server.fake.mark();
+    let mut spec = specs::server(&["ssh", "web"]);
+    let services = &mut spec.server.as_mut().unwrap().services;
+    services.get_mut("ssh").unwrap().listen = web;
+    services.get_mut("web").unwrap().listen = ssh;
+    server.plane.reload(spec).await;
+    assert_eq!(closed(&server, mark), 2);
+    assert_eq!(server.fake.open_service(mark, "ssh").await.listen, web);
+    assert_eq!(server.fake.open_service(mark, "web").await.listen, ssh);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relay_that_cannot_move_goes_on_where_it_was_and_one_that_cannot_open_tries_again() {
+    let net = Arc::new(Net::default());
+    let relay = Process::start(&net, "10.0.0.5:0", specs::relay(&["web"])).await;
+    *relay.fake.occupied.lock().unwrap() = Some(4444);
+    let mark = relay.fake.mark();
+    let mut spec = specs::relay(&["web"]);
+    spec.relay.as_mut().unwrap().services.get_mut("web").unwrap().listen = specs::listen(4444);
+    relay.plane.reload(spec).await;
+    sleep(Duration::from_secs(12)).await;
+    let tries = relay.fake.since(mark).len();
+    assert!((2..=4).contains(&tries), "{tries} tries in 12 s");
+    assert_eq!(closed(&relay, mark), 0);
+    *relay.fake.occupied.lock().unwrap() = None;
+    sleep(Duration::from_secs(12)).await;
+    assert_eq!(relay.fake.since(mark).len(), tries + 1);
 }
 
 #[tokio::test(start_paused = true)]

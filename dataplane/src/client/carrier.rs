@@ -108,7 +108,8 @@ fn cross(
 ) -> impl Future<Output = ()> {
     let limiter = worker.budgets.limiter(&[&target.budgets]);
     async move {
-        if let End::Fault(fault) = relay(&worker, &carrier, &sock, &limiter, (None, None)).await {
+        if let End::Fault(fault) | End::NotBegun(fault) = relay(&worker, &carrier, &sock, &limiter, (None, None)).await
+        {
             worker.count(Counter::Resets);
             tracing::debug!(service = %target.name, %fault, "visitor reset");
         }

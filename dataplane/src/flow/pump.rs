@@ -54,6 +54,8 @@ pub(super) struct Pump<'a> {
     /// Borrowed while there is something to splice.
     pipe: Option<Pipe>,
     bulk: bool,
+    /// Something was taken from the source.
+    begun: bool,
     small_runs: u8,
     since_wait: usize,
     since_turn: usize,
@@ -93,10 +95,16 @@ impl<'a> Pump<'a> {
             rest: None,
             pipe: None,
             bulk: false,
+            begun: false,
             small_runs: 0,
             since_wait: 0,
             since_turn: 0,
         }
+    }
+
+    /// Whether it has taken anything from its source, be it only its end.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// Moves everything up to the source's end, then ends the sink's write direction.
@@ -111,7 +119,10 @@ impl<'a> Pump<'a> {
                 Need::Sink => self.to.writable().await.map_err(Fault::Sink)?,
                 Need::Tokens => self.limiter.rest().await,
                 Need::Turn => self.worker.turns.pass().await,
-                Need::End => return self.to.finish().map_err(Fault::Sink),
+                Need::End => {
+                    self.begun = true;
+                    return self.to.finish().map_err(Fault::Sink);
+                }
             }
             self.since_turn = 0;
         }
@@ -154,7 +165,7 @@ impl<'a> Pump<'a> {
         };
         let sent = self.to.send(&scratch[..bytes]).map_err(Fault::Sink)?.unwrap_or(0);
         if sent < bytes {
-            let mut buffer = self.worker.buffers.take();
+            let mut buffer = self.worker.buffers.take_for(bytes - sent);
             buffer[..bytes - sent].copy_from_slice(&scratch[sent..bytes]);
             self.rest = Some(Rest {
                 buffer,
@@ -226,6 +237,7 @@ impl<'a> Pump<'a> {
     }
 
     fn count(&mut self, bytes: usize) {
+        self.begun = true;
         self.since_wait += bytes;
         self.since_turn += bytes;
         self.limiter.spend(bytes);

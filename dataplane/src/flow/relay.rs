@@ -19,6 +19,8 @@ pub(crate) enum End {
     Complete,
     /// With an error, which the other side saw as a reset.
     Fault(Fault),
+    /// With an error before anything of the visitor was taken, but for what goes before.
+    NotBegun(Fault),
 }
 
 /// How long the end of a complete direction may take to be delivered after the other one failed.
@@ -41,19 +43,21 @@ pub(crate) async fn relay(
 ) -> End {
     let mut up = Pump::new(worker, visitor, target, limiter, Counter::BytesIn);
     let mut down = Pump::new(worker, target, visitor, limiter, Counter::BytesOut);
-    let up = pin!(async {
-        if let Some(before) = before_up {
-            before.await?;
-        }
-        up.run().await
-    });
-    let down = pin!(async {
-        if let Some(before) = before_down {
-            before.await?;
-        }
-        down.run().await
-    });
-    let (up_done, down_done, end) = join(visitor, target, up, down).await;
+    let (up_done, down_done, end) = {
+        let up = pin!(async {
+            if let Some(before) = before_up {
+                before.await?;
+            }
+            up.run().await
+        });
+        let down = pin!(async {
+            if let Some(before) = before_down {
+                before.await?;
+            }
+            down.run().await
+        });
+        join(visitor, target, up, down).await
+    };
     if let End::Fault(Fault::Source(_) | Fault::Sink(_)) = end {
         if down_done {
             target.abort();
@@ -63,7 +67,10 @@ pub(crate) async fn relay(
             Box::pin(deliver_rest(worker, target)).await;
         }
     }
-    end
+    match end {
+        End::Fault(fault) if !up.has_begun() => End::NotBegun(fault),
+        end => end,
+    }
 }
 
 /// Runs two directions side by side. Returns whether the first and the second were complete, and how it ended:

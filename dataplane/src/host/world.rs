@@ -2,6 +2,7 @@
 
 use super::Leases;
 use crate::net::listener::{self, START_PATIENCE};
+use crate::relay::Remotes;
 use crate::server::SessionShared;
 use crate::service::ServiceShared;
 use crate::tally::Tally;
@@ -22,8 +23,8 @@ pub(crate) type Addressed = Vec<(usize, Mail)>;
 /// Everything that holds. Bounded by the configuration and by what the control plane admits.
 pub(crate) struct World {
     workers: usize,
-    /// Carrier listeners: for each address, one for each worker.
-    carriers: Vec<Vec<OwnedFd>>,
+    /// Carrier listeners: for each address, one for each worker, and `TCP_USER_TIMEOUT` of its control carriers.
+    carriers: Vec<(Vec<OwnedFd>, Duration)>,
     services: BTreeMap<ServiceId, OpenService>,
     sessions: BTreeMap<SessionId, (Arc<SessionSpec>, Arc<SessionShared>)>,
     lost: BTreeSet<SessionId>,
@@ -64,13 +65,24 @@ impl World {
     /// Takes a command in; returns what the workers have to be told.
     pub(super) fn apply(&mut self, command: Command) -> Result<Addressed, CommandError> {
         match command {
-            Command::ListenCarriers { listen, socket } => self.listen_carriers(listen, &socket),
+            Command::ListenCarriers {
+                listen,
+                socket,
+                control_timeout,
+            } => self.listen_carriers(listen, &socket, control_timeout),
             Command::ProbeListen { listen } => {
                 listener::probe(listen, START_PATIENCE).map_err(listen_error)?;
                 Ok(Vec::new())
             }
             Command::OpenService(spec) => self.open_service(spec, ServiceKind::Tunnel),
-            Command::OpenRelay(spec, remotes) => self.open_service(spec, ServiceKind::Relay(remotes)),
+            Command::OpenRelay(spec, remotes) => {
+                let before = match self.services.get(&spec.service).map(|open| &open.kind) {
+                    Some(ServiceKind::Relay(before)) => Some(before.as_ref()),
+                    _ => None,
+                };
+                let remotes = Remotes::new(remotes, before, self.workers);
+                self.open_service(spec, ServiceKind::Relay(Arc::new(remotes)))
+            }
             Command::CloseService { service } => {
                 // Dropping the host's duplicates first: the workers' own descriptors keep the queues alive until
                 // they have emptied them.
@@ -179,11 +191,10 @@ impl World {
                 .values()
                 .map(|(spec, carriers)| Mail::LinkUp(spec.clone(), carriers.clone())),
         );
-        let listeners = self
-            .carriers
-            .iter()
-            .filter_map(|listeners| listeners[worker].try_clone().ok());
-        mail.extend(listeners.map(Mail::ListenCarriers));
+        let listeners = self.carriers.iter().filter_map(|(listeners, timeout)| {
+            Some(Mail::ListenCarriers(listeners[worker].try_clone().ok()?, *timeout))
+        });
+        mail.extend(listeners);
         mail.extend(self.drain_until.map(Mail::Drain));
         mail
     }
@@ -191,19 +202,29 @@ impl World {
     /// A worker is dead: what it had counted is counted no more, and nobody hands visitors over to what it had.
     /// Sessions and links that are over are not known here any more, and their counts bound nobody.
     pub(super) fn forget(&self, worker: usize) {
-        self.services.values().for_each(|service| service.shared.forget(worker));
+        for service in self.services.values() {
+            service.shared.forget(worker);
+            if let ServiceKind::Relay(remotes) = &service.kind {
+                remotes.forget(worker);
+            }
+        }
         self.sessions.values().for_each(|(_, shared)| shared.forget(worker));
         self.links.values().for_each(|(_, carriers)| carriers.forget(worker));
     }
 
-    fn listen_carriers(&mut self, listen: ListenAddr, socket: &SocketOptions) -> Result<Addressed, CommandError> {
+    fn listen_carriers(
+        &mut self,
+        listen: ListenAddr,
+        socket: &SocketOptions,
+        control_timeout: Duration,
+    ) -> Result<Addressed, CommandError> {
         let mut addressed = Vec::new();
         for listeners in listener::open(listen, socket, self.workers, None, START_PATIENCE).map_err(listen_error)? {
             for (worker, fd) in listeners.iter().enumerate() {
                 let fd = fd.try_clone().map_err(|error| listen_error((listen, error)))?;
-                addressed.push((worker, Mail::ListenCarriers(fd)));
+                addressed.push((worker, Mail::ListenCarriers(fd, control_timeout)));
             }
-            self.carriers.push(listeners);
+            self.carriers.push((listeners, control_timeout));
         }
         Ok(addressed)
     }

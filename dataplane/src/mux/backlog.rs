@@ -33,7 +33,7 @@ impl Backlog {
         while !bytes.is_empty() {
             if self.chunks.back().is_none_or(|last| last.end == last.buffer.len()) {
                 self.chunks.push_back(Chunk {
-                    buffer: pool.take(),
+                    buffer: pool.take_for(bytes.len()),
                     start: 0,
                     end: 0,
                 });

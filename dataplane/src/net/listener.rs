@@ -36,22 +36,17 @@ pub(crate) fn open(
 ) -> Result<Vec<Vec<OwnedFd>>, (ListenAddr, io::Error)> {
     ports(listen)
         .map(|port| {
-            let is_own = own.is_some_and(|own| own.ip == listen.ip && ports(own).any(|held| held == port));
-            let free = if is_own {
+            let single = ListenAddr {
+                ip: listen.ip,
+                ports: PortRange::single(port),
+            };
+            let free = if own.is_some_and(|own| own.overlaps(single)) {
                 Ok(())
             } else {
                 probe_port(listen.ip, port, patience)
             };
             free.and_then(|()| (0..count).map(|_| bind(listen.ip, port, socket, true)).collect())
-                .map_err(|error| {
-                    (
-                        ListenAddr {
-                            ip: listen.ip,
-                            ports: PortRange::single(port),
-                        },
-                        error,
-                    )
-                })
+                .map_err(|error| (single, error))
         })
         .collect()
 }

@@ -12,4 +12,5 @@ pub(crate) use accept::{ACCEPT_BATCH, ACCEPT_PAUSE, Accept, Accepted, accept, un
 pub(crate) use dial::{connect, connect_any};
 pub(crate) use sock::would_block;
 pub(crate) use sock::{Sock, arm, disarm};
+pub(crate) use sys::was_reset;
 pub(crate) use table::{SocketTable, Watched};

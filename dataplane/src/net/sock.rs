@@ -153,6 +153,16 @@ impl Sock {
         super::sys::queued(self.inner.as_raw_fd())
     }
 
+    /// Whether the peer's kernel has acknowledged nothing of what was sent.
+    pub(crate) fn nothing_arrived(&self) -> bool {
+        super::sys::acknowledged(self.inner.as_raw_fd()).is_some_and(|bytes| bytes <= 1)
+    }
+
+    /// The kernel's measurement of a round trip, if there is one.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        super::sys::round_trip(self.inner.as_raw_fd())
+    }
+
     /// Makes the sweep end this socket when nothing moves on it any more: one direction has ended.
     pub(crate) fn mark_half_closed(&self) {
         self.table.mark_half_closed(self.key);

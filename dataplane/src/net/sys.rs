@@ -34,11 +34,28 @@ pub(super) fn of_raw(fd: RawFd) -> Option<TcpInfo> {
     })
 }
 
+/// Bytes that the peer's kernel has acknowledged (`tcpi_bytes_acked`; it may count the SYN, too).
+pub(super) fn acknowledged(fd: RawFd) -> Option<u64> {
+    raw_info(fd).map(|info| info.tcpi_bytes_acked)
+}
+
+/// The smoothed round-trip time of a connection.
+pub(super) fn round_trip(fd: RawFd) -> Option<Duration> {
+    let info = raw_info(fd)?;
+    (info.tcpi_rtt > 0).then(|| Duration::from_micros(info.tcpi_rtt.into()))
+}
+
+const CLOSE: u8 = 7;
+
 /// Neither listening nor closed.
 fn is_connection(info: &libc::tcp_info) -> bool {
-    const CLOSE: u8 = 7;
     const LISTEN: u8 = 10;
     !matches!(info.tcpi_state, CLOSE | LISTEN)
+}
+
+/// Whether the peer has reset the connection. (One that only has sent its end may still want an answer.)
+pub(crate) fn was_reset(fd: &OwnedFd) -> bool {
+    raw_info(fd.as_raw_fd()).is_some_and(|info| info.tcpi_state == CLOSE)
 }
 
 fn raw_info(fd: RawFd) -> Option<libc::tcp_info> {

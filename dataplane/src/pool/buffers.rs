@@ -1,6 +1,7 @@
 //! Buffers for bytes that a slow receiver did not take at once.
 
-use std::cell::{Cell, RefCell};
+use super::idle::Idle;
+use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
@@ -14,13 +15,13 @@ pub(crate) const MAX_BUFFERS: usize = 1024;
 /// Buffers that the pool keeps for the next borrower.
 const MAX_IDLE: usize = 64;
 
-/// Size of a buffer beyond [`MAX_BUFFERS`].
+/// Size of a buffer beyond [`MAX_BUFFERS`], and of one for few bytes: those are not pooled.
 const SMALL_BYTES: usize = 4 << 10;
 
 /// The buffers of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct BufferPool {
-    idle: RefCell<Vec<Box<[u8]>>>,
+    idle: Idle<Box<[u8]>, MAX_IDLE>,
     busy: Cell<usize>,
 }
 
@@ -46,22 +47,32 @@ impl BufferPool {
         self.take_of(self.next_size())
     }
 
+    /// Borrows a buffer for `bytes` bytes: a small one if they fit, else one of [`BufferPool::next_size`].
+    pub(crate) fn take_for(self: &Rc<Self>, bytes: usize) -> Buffer {
+        if bytes <= SMALL_BYTES {
+            self.take_of(SMALL_BYTES)
+        } else {
+            self.take()
+        }
+    }
+
     /// Borrows a buffer of [`BUFFER_BYTES`] even beyond the cap: for carriers, which have a bound of their own.
     pub(crate) fn take_full(self: &Rc<Self>) -> Buffer {
         self.take_of(BUFFER_BYTES)
     }
 
     fn take_of(self: &Rc<Self>, size: usize) -> Buffer {
-        let idle = if size == BUFFER_BYTES {
-            self.idle.borrow_mut().pop()
-        } else {
-            None
-        };
+        let idle = if size == BUFFER_BYTES { self.idle.pop() } else { None };
         self.busy.set(self.busy.get() + 1);
         Buffer {
             bytes: idle.unwrap_or_else(|| vec![0; size].into_boxed_slice()),
             pool: self.clone(),
         }
+    }
+
+    /// Gives back half of what nobody has needed since the last call. To be called once in a while.
+    pub(crate) fn trim(&self) {
+        self.idle.trim();
     }
 
     /// Buffers that are borrowed.
@@ -71,16 +82,15 @@ impl BufferPool {
 
     /// Buffers that wait for a borrower.
     pub(crate) fn idle(&self) -> usize {
-        self.idle.borrow().len()
+        self.idle.len()
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
         self.pool.busy.set(self.pool.busy.get() - 1);
-        let mut idle = self.pool.idle.borrow_mut();
-        if self.bytes.len() == BUFFER_BYTES && idle.len() < MAX_IDLE {
-            idle.push(std::mem::take(&mut self.bytes));
+        if self.bytes.len() == BUFFER_BYTES {
+            self.pool.idle.push(std::mem::take(&mut self.bytes));
         }
     }
 }
@@ -114,5 +124,13 @@ mod tests {
         assert_eq!(pool.idle(), 0);
         drop(borrowed);
         assert_eq!((pool.busy(), pool.idle()), (0, MAX_IDLE));
+    }
+
+    #[test]
+    fn few_bytes_borrow_a_small_buffer() {
+        let pool = Rc::new(BufferPool::default());
+        assert_eq!(pool.take_for(1).len(), SMALL_BYTES);
+        assert_eq!(pool.take_for(SMALL_BYTES + 1).len(), BUFFER_BYTES);
+        assert_eq!((pool.busy(), pool.idle()), (0, 1));
     }
 }

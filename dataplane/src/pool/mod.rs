@@ -1,6 +1,7 @@
 //! What connections borrow while they have something to move: buffers and pipes, capped per worker.
 
 mod buffers;
+mod idle;
 mod pipes;
 
 pub(crate) use buffers::{Buffer, BufferPool};

@@ -3,9 +3,10 @@
 //! A pipe costs two descriptors and up to [`PIPE_BYTES`] of kernel memory, so it is borrowed when there is
 //! something to move and given back when it is empty.
 
+use super::idle::Idle;
 use crate::net::would_block;
 use rustix::pipe::{PipeFlags, SpliceFlags};
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -25,7 +26,7 @@ const MAX_IDLE: usize = 16;
 /// The pipes of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct PipePool {
-    idle: RefCell<Vec<Ends>>,
+    idle: Idle<Ends, MAX_IDLE>,
     busy: Cell<usize>,
 }
 
@@ -49,14 +50,18 @@ impl PipePool {
         if self.busy.get() >= MAX_PIPES {
             return None;
         }
-        let idle = self.idle.borrow_mut().pop();
-        let ends = idle.or_else(open)?;
+        let ends = self.idle.pop().or_else(open)?;
         self.busy.set(self.busy.get() + 1);
         Some(Pipe {
             ends: Some(ends),
             held: 0,
             pool: self.clone(),
         })
+    }
+
+    /// Closes half of what nobody has needed since the last call. To be called once in a while.
+    pub(crate) fn trim(&self) {
+        self.idle.trim();
     }
 
     /// Pipes that are borrowed.
@@ -66,7 +71,7 @@ impl PipePool {
 
     /// Pipes that wait for a borrower.
     pub(crate) fn idle(&self) -> usize {
-        self.idle.borrow().len()
+        self.idle.len()
     }
 }
 
@@ -113,9 +118,10 @@ const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 impl Drop for Pipe {
     fn drop(&mut self) {
         self.pool.busy.set(self.pool.busy.get() - 1);
-        let mut idle = self.pool.idle.borrow_mut();
-        if self.held == 0 && idle.len() < MAX_IDLE {
-            idle.extend(self.ends.take());
+        if self.held == 0
+            && let Some(ends) = self.ends.take()
+        {
+            self.pool.idle.push(ends);
         }
     }
 }

@@ -1,33 +1,34 @@
 //! The relay role: accept, dial one of the remotes, move bytes. No tunnel.
 
-mod health;
+mod remotes;
 
-pub(crate) use health::Health;
+pub(crate) use remotes::Remotes;
 
 use crate::flow::{End, relay};
 use crate::net::{Sock, connect_any};
 use crate::preamble;
 use crate::service::{Admission, Service, Visitor, refuse};
+use crate::tally::Share;
 use crate::worker::{Gauge, Worker, spawn};
-use kariz_proto::control::{Counter, Event, PublicService, RefuseReason, RelayRemote};
+use kariz_proto::control::{Counter, Event, PublicService, RefuseReason};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 /// Sends a visitor to a remote.
-pub(crate) fn visit(worker: &Rc<Worker>, service: &Rc<Service>, remotes: Arc<RelayRemote>, visitor: Visitor) {
+pub(crate) fn visit(worker: &Rc<Worker>, service: &Rc<Service>, remotes: Arc<Remotes>, visitor: Visitor) {
     spawn(worker, serve(worker.clone(), service.clone(), remotes, visitor));
 }
 
-async fn serve(worker: Rc<Worker>, service: Rc<Service>, remotes: Arc<RelayRemote>, visitor: Visitor) {
+async fn serve(worker: Rc<Worker>, service: Rc<Service>, remotes: Arc<Remotes>, visitor: Visitor) {
     let peer = visitor.peer;
     let counted = (worker.gauge(Counter::Visitors), visitor.admission);
     let spec = service.spec.borrow().clone();
     let Ok(visitor_sock) = Sock::new(visitor.fd, &worker.sockets) else {
         return refuse(&worker, &service, peer, RefuseReason::Internal);
     };
-    let (remote, visit) = match reach(&worker, &service, &spec, &remotes, visitor.port_offset).await {
+    let (remote, share) = match reach(&worker, &service, &spec, &remotes, visitor.port_offset).await {
         Ok(reached) => reached,
         Err(reason) => return refuse(&worker, &service, peer, reason),
     };
@@ -41,7 +42,7 @@ async fn serve(worker: Rc<Worker>, service: Rc<Service>, remotes: Arc<RelayRemot
     // The way here took far more memory than what is left: a task of its own lets go of it.
     spawn(
         &worker,
-        cross(worker.clone(), visitor_sock, remote, (spec, peer), (counted, visit)),
+        cross(worker.clone(), visitor_sock, remote, (spec, peer), (counted, share)),
     );
 }
 
@@ -51,11 +52,13 @@ fn cross(
     visitor: Sock,
     remote: Sock,
     (spec, peer): (Arc<PublicService>, SocketAddr),
-    counted: ((Gauge, Admission), health::Visit),
+    counted: ((Gauge, Admission), Option<Share>),
 ) -> impl Future<Output = ()> {
     let limiter = worker.budgets.limiter(&[&spec.budgets]);
     async move {
-        if let End::Fault(fault) = relay(&worker, &visitor, &remote, &limiter, (None, None)).await {
+        if let End::Fault(fault) | End::NotBegun(fault) =
+            relay(&worker, &visitor, &remote, &limiter, (None, None)).await
+        {
             worker.count(Counter::Resets);
             tracing::debug!(service = %spec.name, %peer, %fault, "visitor reset");
         }
@@ -68,22 +71,19 @@ async fn reach(
     worker: &Rc<Worker>,
     service: &Service,
     spec: &PublicService,
-    remotes: &RelayRemote,
+    remotes: &Remotes,
     port_offset: u16,
-) -> Result<(Sock, health::Visit), RefuseReason> {
+) -> Result<(Sock, Option<Share>), RefuseReason> {
     let mut reason = RefuseReason::TargetUnreachable;
-    for index in service.relay.order(remotes) {
-        let Some((name, addresses)) = remotes.remotes.get(index) else {
+    for index in remotes.order() {
+        let Some((name, addrs, remote)) = remotes.get(index, port_offset) else {
             continue;
         };
-        let Some(port) = name.ports.at(port_offset) else {
-            continue;
-        };
-        let addrs: Vec<_> = addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
-        match connect_any(&addrs, &spec.socket, &worker.sockets, remotes.dial_timeout).await {
+        let share = remote.visitor(worker);
+        match connect_any(&addrs, &spec.socket, &worker.sockets, remotes.spec.dial_timeout).await {
             Ok(sock) => {
-                service.relay.reached(name);
-                return Ok((sock, service.relay.visit(name)));
+                remote.reached(&spec.name, name);
+                return Ok((sock, share));
             }
             Err(error) => {
                 reason = reason_of(&error);
@@ -94,7 +94,7 @@ async fn reach(
                         address: *address,
                     });
                 }
-                service.relay.failed(worker, service, name, port);
+                remote.failed(worker, service, name, port_offset);
             }
         }
     }

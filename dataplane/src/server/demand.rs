@@ -16,6 +16,12 @@ const FIRST_REFILL: Duration = Duration::from_millis(50);
 /// A measured refill time is believed up to this.
 const MAX_REFILL: Duration = Duration::from_secs(2);
 
+/// A client is near if a round trip to it takes no longer than this.
+const NEAR: Duration = Duration::from_millis(25);
+
+/// A far client's pool is at most this many times as large.
+const MAX_SCALE: f64 = 4.0;
+
 /// What was asked for is not lost before this.
 const LOST_AFTER: Duration = Duration::from_secs(1);
 
@@ -29,6 +35,7 @@ pub(crate) struct Demand {
     arrivals: Cell<u32>,
     per_second: Cell<f64>,
     refill: Cell<Duration>,
+    distance: Cell<Option<Duration>>,
 }
 
 impl Demand {
@@ -38,6 +45,7 @@ impl Demand {
             arrivals: Cell::new(0),
             per_second: Cell::new(0.0),
             refill: Cell::new(FIRST_REFILL),
+            distance: Cell::new(None),
         }
     }
 
@@ -51,6 +59,24 @@ impl Demand {
         let refill = (self.refill.get() * 7 + after.min(MAX_REFILL)) / 8;
         // A slower path is believed at once, a faster one slowly.
         self.refill.set(refill.max(after.min(MAX_REFILL)));
+    }
+
+    /// The client is this far away (`None`: not known yet).
+    pub(super) fn set_distance(&self, round_trip: Option<Duration>) {
+        self.distance.set(round_trip);
+    }
+
+    /// Whether it is known how far away the client is.
+    pub(super) fn knows_distance(&self) -> bool {
+        self.distance.get().is_some()
+    }
+
+    /// A pool that is enough for a near client, made enough for this one: from far away a carrier takes longer, and
+    /// more visitors come meanwhile. At most [`MAX_SCALE`] times as many.
+    pub(super) fn scaled(&self, pool: usize) -> usize {
+        let distance = self.distance.get().unwrap_or_default().as_secs_f64();
+        let times = distance / NEAR.as_secs_f64();
+        (pool as f64 * times.clamp(1.0, MAX_SCALE)) as usize
     }
 
     /// How long a visitor waits before what was asked for counts as lost.
@@ -89,6 +115,18 @@ mod tests {
         assert_eq!(expected, 150, "500 a second, 200 ms, half as many again");
         let later = demand.expected(start + Duration::from_secs(20));
         assert_eq!(later, 0, "nobody came for long");
+    }
+
+    #[test]
+    fn pool_of_a_far_client_is_larger_up_to_a_bound() {
+        let demand = Demand::new(Instant::now());
+        assert_eq!(demand.scaled(8), 8);
+        demand.set_distance(Some(Duration::from_millis(1)));
+        assert_eq!(demand.scaled(8), 8);
+        demand.set_distance(Some(Duration::from_millis(50)));
+        assert_eq!(demand.scaled(8), 16);
+        demand.set_distance(Some(Duration::from_secs(2)));
+        assert_eq!(demand.scaled(8), 32);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One visitor in the direct lane: Open goes out together with the visitor's first bytes, Ready comes back before
 //! the target's; from then on the carrier is the visitor's.
 
-use super::serving::IdleCarrier;
+use super::serving::{IdleCarrier, Serving};
 use crate::flow::{Before, End, Fault, relay};
 use crate::limit::Limiter;
 use crate::net::Sock;
@@ -12,7 +12,9 @@ use crate::worker::Worker;
 use kariz_proto::control::{CarrierKey, Counter, RefuseReason, Voucher};
 use kariz_proto::session::carrier::{MAX_OPEN_BYTES, Open, OpenError, Ready};
 use monoio::time::timeout;
+use std::cell::RefCell;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -24,42 +26,51 @@ pub(crate) const READY_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) fn serve(
     worker: Rc<Worker>,
     service: Rc<Service>,
+    serving: Rc<Serving>,
     visitor: Visitor,
     share: Share,
     carrier: IdleCarrier,
 ) -> impl Future<Output = ()> {
-    let peer = visitor.peer;
-    let spec = service.spec.borrow().clone();
-    let session = carrier.session.spec();
-    let limiter = worker.budgets.limiter(&[&spec.budgets, &session.budgets]);
-    let open = Open {
-        service: spec.name.clone(),
-        port_offset: visitor.port_offset,
-        stream_id: 0,
-        priority: spec.priority,
-        visitor: peer,
+    let (peer, arrived, port_offset) = (visitor.peer, visitor.arrived, visitor.port_offset);
+    let limiter = {
+        let (spec, session) = (service.spec.borrow(), carrier.session.spec());
+        worker.budgets.limiter(&[&spec.budgets, &session.budgets])
     };
-    let mut first = open.encode(Some((&session.carrier_key, &carrier.voucher)));
-    let auth = (session.carrier_key.clone(), carrier.voucher);
     let sock = Sock::new(visitor.fd, &worker.sockets);
-    if let Ok(sock) = &sock {
-        preamble::proxy_header(&mut first, spec.proxy_protocol, peer, sock);
-    }
-    let counted = (visitor.admission, share, carrier.share);
-    let carrier = carrier.sock;
+    let counted = (visitor.admission, share);
     // Everything that lasts as long as the visitor is captured once; the rest is boxed and gone after the first bytes.
     async move {
         let _gauges = (worker.gauge(Counter::Visitors), worker.gauge(Counter::CarriersBusy));
         let Ok(sock) = &sock else {
             return refuse(&worker, &service, peer, RefuseReason::Internal);
         };
-        let up = first_flight(&worker, sock, &carrier, first, &limiter);
-        let down = ready(&worker, &carrier, sock, auth);
-        let before: (Before<'_>, Before<'_>) = (Some(Box::pin(up)), Some(Box::pin(down)));
-        match relay(&worker, sock, &carrier, &limiter, before).await {
+        let mut carrier = carrier;
+        let said = Said::default();
+        let end = loop {
+            let first = open(&service, &carrier, (peer, port_offset), sock);
+            let auth = (carrier.session.spec().carrier_key.clone(), carrier.voucher);
+            let up = first_flight(&worker, sock, &carrier.sock, first, (&limiter, said.clone()));
+            let down = ready(&worker, &carrier.sock, sock, auth, said.clone());
+            let before: (Before<'_>, Before<'_>) = (Some(Box::pin(up)), Some(Box::pin(down)));
+            let end = relay(&worker, sock, &carrier.sock, &limiter, before).await;
+            // The carrier was dead already, and the client has seen nothing of the visitor: before it hands on a byte
+            // it says Ready, which acknowledges Open.
+            if !(matches!(end, End::NotBegun(Fault::Refused(RefuseReason::CarrierLost)))
+                && carrier.sock.nothing_arrived())
+            {
+                break end;
+            }
+            match Box::pin(serving.another(&worker, arrived)).await {
+                Some(another) => carrier = another,
+                None => break end,
+            }
+        };
+        match end {
             End::Complete => {}
-            End::Fault(Fault::Refused(reason)) => refuse(&worker, &service, peer, reason),
-            End::Fault(fault) => {
+            End::Fault(Fault::Refused(reason)) | End::NotBegun(Fault::Refused(reason)) => {
+                refuse(&worker, &service, peer, reason);
+            }
+            End::Fault(fault) | End::NotBegun(fault) => {
                 worker.count(Counter::Resets);
                 tracing::debug!(service = %service.spec.borrow().name, %peer, %fault, "visitor reset");
             }
@@ -68,37 +79,66 @@ pub(super) fn serve(
     }
 }
 
+/// What a visitor said before its target was there: for another carrier, should this one turn out to be dead.
+type Said = Rc<RefCell<Vec<u8>>>;
+
+/// Bytes of a visitor that go out with Open and are kept until Ready; what comes behind them is not kept, and then there
+/// is no other carrier.
+const MAX_SAID_BYTES: usize = 16 << 10;
+
+/// Open for a visitor, and the PROXY header behind it.
+fn open(service: &Service, carrier: &IdleCarrier, (peer, port_offset): (SocketAddr, u16), sock: &Sock) -> Vec<u8> {
+    let spec = service.spec.borrow();
+    let open = Open {
+        service: spec.name.clone(),
+        port_offset,
+        stream_id: 0,
+        priority: spec.priority,
+        visitor: peer,
+    };
+    let mut first = open.encode(Some((&carrier.session.spec().carrier_key, &carrier.voucher)));
+    preamble::proxy_header(&mut first, spec.proxy_protocol, peer, sock);
+    first
+}
+
 /// Sends Open and whatever the visitor has said already in one go.
 async fn first_flight(
     worker: &Worker,
     visitor: &Sock,
     carrier: &Sock,
     mut first: Vec<u8>,
-    limiter: &Limiter,
+    (limiter, said): (&Limiter, Said),
 ) -> Result<(), Fault> {
-    let room = limiter.room();
-    {
+    if said.borrow().is_empty() {
+        let room = limiter.room();
         let mut scratch = worker.scratch.borrow_mut();
-        let most = worker.buffers.next_size().min(room);
+        let most = MAX_SAID_BYTES.min(room);
         if most > 0
             && let Some(bytes @ 1..) = visitor.recv(&mut scratch[..most]).map_err(Fault::Source)?
         {
-            first.extend_from_slice(&scratch[..bytes]);
+            said.borrow_mut().extend_from_slice(&scratch[..bytes]);
             limiter.spend(bytes);
             worker.counters.add(Counter::BytesIn as usize, bytes as u64);
         }
     }
+    first.extend_from_slice(&said.borrow());
     carrier.send_all(&first).await.map_err(|error| match error.kind() {
-        // The carrier died while it was idle: nothing of the visitor is lost on anybody but the visitor.
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Fault::Refused(RefuseReason::CarrierLost),
         _ => Fault::Sink(error),
     })
 }
 
 /// Waits for Ready and hands on what came after it.
-async fn ready(worker: &Worker, carrier: &Sock, visitor: &Sock, auth: (CarrierKey, Voucher)) -> Result<(), Fault> {
+async fn ready(
+    worker: &Worker,
+    carrier: &Sock,
+    visitor: &Sock,
+    auth: (CarrierKey, Voucher),
+    said: Said,
+) -> Result<(), Fault> {
     let ready = timeout(READY_TIMEOUT, read_ready(worker, carrier, (&auth.0, &auth.1))).await;
     let rest = ready.unwrap_or(Err(Fault::Refused(RefuseReason::TargetTimeout)))?;
+    said.take();
     worker.count(Counter::Opened);
     worker.counters.add(Counter::BytesOut as usize, rest.len() as u64);
     visitor.send_all(&rest).await.map_err(Fault::Sink)
@@ -148,7 +188,7 @@ mod tests {
     /// What an idle visitor of the direct lane costs is mostly this.
     #[test]
     fn task_of_a_visitor_stays_small() {
-        fn size<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
+        fn size<A, B, C, D, E, G, F>(_: fn(A, B, C, D, E, G) -> F) -> usize {
             size_of::<F>()
         }
         assert!(size(serve) <= 1536, "{} bytes", size(serve));

@@ -9,12 +9,12 @@ use crate::service::accept_loop;
 use crate::signal::Signal;
 use crate::worker::{Mail, Worker, spawn};
 use futures_util::future::{Either, select};
-use kariz_proto::bucket::TokenBucket;
 use kariz_proto::control::Counter;
+use kariz_proto::session::Sources;
 use kariz_proto::session::carrier::{CarrierHello, First, MAX_FIRST_BYTES, parse_first};
 use monoio::time::timeout;
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -22,19 +22,8 @@ use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
-/// Failed handshakes that one address may have at once, and how many a second it earns back. Successful ones do
-/// not count: a busy client dials hundreds of carriers a second. Loopback is exempt.
-const FAILURES_BURST: u64 = 64;
-const FAILURES_PER_SECOND: u64 = 8;
-
-/// Addresses whose failures a worker remembers; beyond it, it forgets those that are in credit again, then all.
-const MAX_SOURCES: usize = 4096;
-
 /// At most one log line about failed handshakes in this time.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
-
-/// `TCP_USER_TIMEOUT` of control carriers: as long as three heartbeats of 5 s.
-const CONTROL_USER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A carrier that said its Hello: travels to the worker whose voucher it bears.
 pub(crate) struct CarrierArrival {
@@ -56,7 +45,7 @@ pub(crate) struct Handshakes {
     /// Oldest first; ended ones are weak and dead.
     pending: RefCell<VecDeque<Weak<Handshake>>>,
     count: Cell<usize>,
-    failures: RefCell<HashMap<IpAddr, TokenBucket>>,
+    sources: RefCell<Sources>,
     last_logged: Cell<Option<Instant>>,
     closing: Signal,
 }
@@ -70,9 +59,7 @@ impl Handshakes {
     /// Counts and logs (rarely) a connection that was dropped.
     pub(crate) fn failed(&self, worker: &Worker, peer: SocketAddr, reason: &str) {
         worker.count(Counter::HandshakesFailed);
-        if !peer.ip().is_loopback() {
-            self.charge(peer.ip());
-        }
+        self.sources.borrow_mut().failed(peer.ip(), Instant::now());
         if self.last_logged.get().is_none_or(|last| last.elapsed() >= LOG_INTERVAL) {
             self.last_logged.set(Some(Instant::now()));
             let total = worker.counters.get(Counter::HandshakesFailed as usize);
@@ -80,25 +67,8 @@ impl Handshakes {
         }
     }
 
-    fn charge(&self, ip: IpAddr) {
-        let now = Instant::now();
-        let mut failures = self.failures.borrow_mut();
-        if failures.len() >= MAX_SOURCES && !failures.contains_key(&ip) {
-            failures.retain(|_, bucket| bucket.available(now) < FAILURES_BURST);
-            if failures.len() >= MAX_SOURCES {
-                failures.clear();
-            }
-        }
-        let bucket = failures.entry(ip).or_insert_with(|| TokenBucket::full(FAILURES, now));
-        bucket.take_up_to(1, now);
-    }
-
     fn is_barred(&self, ip: IpAddr) -> bool {
-        let now = Instant::now();
-        self.failures
-            .borrow_mut()
-            .get_mut(&ip)
-            .is_some_and(|bucket| bucket.available(now) == 0)
+        self.sources.borrow_mut().is_barred(ip, Instant::now())
     }
 
     /// Registers a handshake; the oldest one gives way when there are too many. It has had the most time, and a
@@ -139,25 +109,20 @@ impl Handshakes {
     }
 }
 
-const FAILURES: kariz_proto::model::Rate = kariz_proto::model::Rate {
-    per_second: FAILURES_PER_SECOND,
-    burst: FAILURES_BURST,
-};
-
 /// Accepts carriers on a listener for as long as the worker does not drain.
-pub(crate) async fn listen(worker: Rc<Worker>, listener: Sock) {
+pub(crate) async fn listen(worker: Rc<Worker>, listener: Sock, control_timeout: Duration) {
     accept_loop(&worker, &listener, &worker.server.handshakes.closing, |accepted| {
         if worker.server.handshakes.is_barred(accepted.peer.ip()) {
             worker.count(Counter::HandshakesFailed);
             return;
         }
-        spawn(&worker, introduce(worker.clone(), accepted));
+        spawn(&worker, introduce(worker.clone(), accepted, control_timeout));
     })
     .await;
     listener.stop_listening();
 }
 
-async fn introduce(worker: Rc<Worker>, accepted: Accepted) {
+async fn introduce(worker: Rc<Worker>, accepted: Accepted, control_timeout: Duration) {
     let peer = accepted.peer;
     let handshakes = &worker.server.handshakes;
     let handshake = handshakes.enter(&worker, worker.shared.max_handshakes);
@@ -172,7 +137,7 @@ async fn introduce(worker: Rc<Worker>, accepted: Accepted) {
         Ok((_, fd, first)) => {
             // A control carrier bears no visitor: its last word (Close) is to arrive, and a path that is cut is to
             // be noticed. Options that the kernel refuses leave it as it is.
-            let _ = disarm(&fd).and_then(|()| set_user_timeout(&fd, CONTROL_USER_TIMEOUT));
+            let _ = disarm(&fd).and_then(|()| set_user_timeout(&fd, control_timeout));
             if worker.shared.sink.control(ControlArrival { fd, first, peer }).is_err() {
                 handshakes.failed(&worker, peer, "too many sessions at once");
             }

@@ -4,15 +4,19 @@
 //! |---|---|
 //! | `handshake` | fresh connections on a carrier listener: who are they, and to which worker do they belong |
 //! | `session` | sessions, as the control plane tells of them |
-//! | `serving` | one service of one session: ready carriers, waiting visitors, and asking for more (Want) |
+//! | `serving` | one service: who serves it, its ready carriers, and which visitor gets which |
+//! | `waiting` | visitors that wait for a carrier |
+//! | `asking` | asking for carriers (Want), and giving them back |
 //! | `demand` | how many carriers a service is going to need |
 //! | `direct` | one visitor on a carrier of its own |
 
+mod asking;
 mod demand;
 mod direct;
 mod handshake;
 mod serving;
 mod session;
+mod waiting;
 
 pub(crate) use direct::{READY_TIMEOUT, reason_of};
 pub(crate) use handshake::{CarrierArrival, Handshakes, listen};
@@ -53,7 +57,7 @@ const MAX_VOUCHERS: usize = 65536;
 /// Where a visitor of a tunnelled service goes: to a carrier of this worker, to a worker that has one, or into the
 /// queue until one comes.
 pub(crate) fn visit(worker: &Rc<Worker>, service: &Rc<Service>, visitor: Visitor) {
-    let serving = worker.server.serving(worker, visitor.service);
+    let serving = worker.server.serving(visitor.service);
     serving.demand.arrival();
     if serving.place_here(worker, service) {
         return serving.serve(worker, service, visitor);
@@ -63,7 +67,7 @@ pub(crate) fn visit(worker: &Rc<Worker>, service: &Rc<Service>, visitor: Visitor
         Err(visitor) => visitor,
     };
     let peer = visitor.peer;
-    match serving.wait(worker, visitor) {
+    match serving.waiting.push(worker, visitor) {
         Ok(()) => serving.refill(worker),
         Err(reason) => refuse(worker, service, peer, reason),
     }
@@ -146,11 +150,11 @@ impl ServerRole {
         }
     }
 
-    fn serving(&self, worker: &Worker, service: ServiceId) -> Rc<Serving> {
+    fn serving(&self, service: ServiceId) -> Rc<Serving> {
         let mut serving = self.serving.borrow_mut();
         serving
             .entry(service)
-            .or_insert_with(|| Rc::new(Serving::new(worker.index, service)))
+            .or_insert_with(|| Rc::new(Serving::new(service)))
             .clone()
     }
 
@@ -171,7 +175,7 @@ impl ServerRole {
             }
         }
         for service in &spec.services {
-            self.serving(worker, service.service).bind(worker, &session, service);
+            self.serving(service.service).bind(worker, &session, service);
         }
     }
 

@@ -10,8 +10,8 @@ use std::time::Instant;
 
 pub(super) fn dispatch(worker: &Rc<Worker>, mail: Mail) {
     match mail {
-        Mail::ListenCarriers(fd) => match Sock::new(fd, &worker.sockets) {
-            Ok(listener) => spawn(worker, server::listen(worker.clone(), listener)),
+        Mail::ListenCarriers(fd, control_timeout) => match Sock::new(fd, &worker.sockets) {
+            Ok(listener) => spawn(worker, server::listen(worker.clone(), listener, control_timeout)),
             Err(error) => tracing::error!(%error, "cannot watch a carrier listener"),
         },
         Mail::OpenService {

@@ -3,6 +3,7 @@
 use super::bell::EventBell;
 use super::{COUNTERS, Worker};
 use crate::handle::Sink;
+use crate::relay::Remotes;
 use crate::server::CarrierArrival;
 use crate::service::{ServiceShared, Visitor};
 use crate::sync::counters::Counters;
@@ -10,8 +11,7 @@ use crate::sync::lease::Lease;
 use crate::sync::mailbox::Mailbox;
 use crate::tally::Tally;
 use kariz_proto::control::{
-    BudgetId, Epoch, LinkId, LinkSpec, PublicService, RelayRemote, ServiceId, SessionId, SessionSpec, TargetSpec,
-    Voucher,
+    BudgetId, Epoch, LinkId, LinkSpec, PublicService, ServiceId, SessionId, SessionSpec, TargetSpec, Voucher,
 };
 use kariz_proto::model::RuntimeSpec;
 use std::io;
@@ -52,12 +52,13 @@ pub(crate) enum ServiceKind {
     /// Visitors cross the tunnel.
     Tunnel,
     /// Visitors go to these remotes.
-    Relay(Arc<RelayRemote>),
+    Relay(Arc<Remotes>),
 }
 
 /// A message for a worker.
 pub(crate) enum Mail {
-    ListenCarriers(OwnedFd),
+    /// A carrier listener, and `TCP_USER_TIMEOUT` of the control carriers that come in on it.
+    ListenCarriers(OwnedFd, Duration),
     OpenService {
         spec: Arc<PublicService>,
         kind: ServiceKind,

@@ -139,6 +139,8 @@ async fn tick(worker: &Rc<Worker>) {
         let swept = worker.sockets.sweep();
         worker.counters.add(Counter::Swept as usize, swept as u64);
         worker.server.tick(worker);
+        worker.buffers.trim();
+        worker.pipes.trim();
         let (waiting, idle, vouchers) = worker.server.gauges();
         let gauges = [
             (Counter::Waiting, waiting),

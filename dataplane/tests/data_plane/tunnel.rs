@@ -97,6 +97,7 @@ impl Tunnel {
         let listen_carriers = Command::ListenCarriers {
             listen: listen(carriers),
             socket: SocketOptions::default(),
+            control_timeout: Duration::from_secs(15),
         };
         tunnel.server.order(listen_carriers).unwrap();
         tunnel.server.order(Command::OpenService(public(1, port))).unwrap();

@@ -24,6 +24,8 @@ pub enum Command {
         listen: ListenAddr,
         /// Options of the sockets.
         socket: SocketOptions,
+        /// `TCP_USER_TIMEOUT` of control carriers: how long what was sent may stay unacknowledged.
+        control_timeout: Duration,
     },
     /// Server: open the public listeners of a service, or change what holds for its next visitors.
     OpenService(Arc<PublicService>),

@@ -43,6 +43,8 @@ pub enum RefuseReason {
     NoSession,
     /// No carrier came free in time.
     NoCarrier,
+    /// The visitor reset its connection while it waited for a carrier.
+    VisitorLeft,
     /// A bound on visitors was reached.
     VisitorLimit,
     /// The target refused the connection.
@@ -65,6 +67,7 @@ impl RefuseReason {
         match self {
             Self::NoSession => "no_session",
             Self::NoCarrier => "no_carrier",
+            Self::VisitorLeft => "visitor_left",
             Self::VisitorLimit => "visitor_limit",
             Self::TargetRefused => "target_refused",
             Self::TargetUnreachable => "target_unreachable",

@@ -1,7 +1,7 @@
 //! Addresses as configurations name them: ports may be ranges, hosts may be names.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// An inclusive range of ports; a single port is a range of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,6 +62,21 @@ pub struct ListenAddr {
     pub ip: Option<IpAddr>,
     /// The ports.
     pub ports: PortRange,
+}
+
+impl ListenAddr {
+    /// Whether two addresses cannot both be listened on.
+    pub fn overlaps(self, other: Self) -> bool {
+        let ports = self.ports.first <= other.ports.last && other.ports.first <= self.ports.last;
+        // The unspecified IPv6 address takes IPv4 visitors too.
+        let every = |ip: Option<IpAddr>| ip.is_none_or(|ip| ip == IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+        let every_v4 = |a: IpAddr, b: IpAddr| a.is_ipv4() && b.is_ipv4() && (a.is_unspecified() || b.is_unspecified());
+        let hosts = every(self.ip)
+            || every(other.ip)
+            || self.ip == other.ip
+            || self.ip.zip(other.ip).is_some_and(|(a, b)| every_v4(a, b));
+        ports && hosts
+    }
 }
 
 impl fmt::Display for ListenAddr {

@@ -9,6 +9,7 @@
 //! | [`Ownership`] | which session of a server serves which service |
 //! | [`VoucherTable`] | the vouchers that a worker has given out |
 //! | [`Backoff`] | how long a client waits before it tries again |
+//! | [`Sources`] | how often one address may fail to authenticate |
 //! | [`TicketIssuer`], [`ResumptionTicket`] | resumption without a full handshake |
 
 mod backoff;
@@ -31,6 +32,7 @@ mod proof;
 mod random;
 mod server;
 mod service;
+mod sources;
 mod ticket;
 mod violation;
 mod voucher;
@@ -52,6 +54,7 @@ pub use service::{
     Grant, KnownService, KnownServices, ProvenService, Refusal, ServiceKind, ServiceOffer, ServiceOutcome,
     ServiceStatus,
 };
+pub use sources::{MAX_SOURCES, Sources};
 pub use ticket::{MAX_TICKET_BYTES, MAX_USED_TICKETS, ResumptionTicket, TICKET_LIFETIME, TicketIssuer};
 pub use violation::Violation;
 pub use voucher::VoucherTable;

@@ -148,10 +148,10 @@ impl Actor for Session {
     /// However it ends (time, a panic, the registry's end), the workers and the services are told.
     async fn on_stop(&mut self, _: WeakActorRef<Self>, reason: ActorStopReason) -> Result<(), Infallible> {
         let end = self.end.take().unwrap_or_else(|| End {
-            reason: if reason.is_normal() {
-                "stopped".into()
-            } else {
-                "internal error".into()
+            reason: match reason {
+                ActorStopReason::Panicked(_) => "internal error".into(),
+                _ if self.drain.borrow().is_some() => "draining".into(),
+                _ => "stopped".into(),
             },
             linger: self
                 .shared
