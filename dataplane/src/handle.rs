@@ -186,11 +186,11 @@ impl DataPlane {
             .post(crate::worker::Mail::Die);
     }
 
-    /// Makes the task of each worker's next visitor panic.
+    /// Makes the next task of each worker that comes to a point panic.
     #[cfg(feature = "fault-injection")]
-    pub fn panic_on_next_visitor(&self) {
+    pub fn panic_at(&self, point: crate::PanicPoint) {
         for seat in &self.shared.seats {
-            let _ = seat.mailbox.post(crate::worker::Mail::PanicOnNextVisitor);
+            let _ = seat.mailbox.post(crate::worker::Mail::Panic(point));
         }
     }
 

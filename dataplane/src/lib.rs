@@ -32,4 +32,7 @@ pub mod sync;
 mod tally;
 mod worker;
 
+#[cfg(feature = "fault-injection")]
+pub use worker::PanicPoint;
+
 pub use handle::{ControlArrival, DataPlane, LeaseDemand, Sink};

@@ -175,13 +175,6 @@ impl Services {
 async fn serve(worker: Rc<Worker>, service: Rc<Service>, port_offset: u16, listener: Sock) {
     accept_loop(&worker, &listener, &service.closing, |accepted| {
         worker.count(Counter::Accepted);
-        #[cfg(feature = "fault-injection")]
-        if worker.panic_on_next_visitor.replace(false) {
-            return spawn(&worker, async move {
-                let _owned = accepted;
-                panic!("told to panic");
-            });
-        }
         let Some(admission) = Admission::try_new(&worker, &service) else {
             return refuse(&worker, &service, accepted.peer, RefuseReason::VisitorLimit);
         };

@@ -6,7 +6,7 @@ use crate::flow::{End, relay};
 use crate::mux;
 use crate::net::{Sock, connect};
 use crate::tally::Share;
-use crate::worker::{Gauge, Worker, spawn};
+use crate::worker::{Gauge, PanicPoint, Worker, spawn};
 use futures_util::future::{Either, select};
 use kariz_proto::control::{Counter, ServiceId, Voucher};
 use kariz_proto::model::Lane;
@@ -108,6 +108,7 @@ fn cross(
 ) -> impl Future<Output = ()> {
     let limiter = worker.budgets.limiter(&[&target.budgets]);
     async move {
+        worker.may_panic(PanicPoint::Visitor);
         if let End::Fault(fault) | End::NotBegun(fault) = relay(&worker, &carrier, &sock, &limiter, (None, None)).await
         {
             worker.count(Counter::Resets);

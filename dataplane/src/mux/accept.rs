@@ -37,6 +37,7 @@ pub(super) fn open(worker: &Rc<Worker>, carrier: &Rc<Carrier>, stream: &Rc<Strea
 
 /// Dials the target and answers Ready. What the visitor says meanwhile is kept, bounded by the stream's window.
 async fn connect(worker: Rc<Worker>, carrier: Rc<Carrier>, stream: Rc<Stream>, service: ServiceId, open: Open) {
+    let attended = stream::Attended::new(&carrier, &stream);
     let gauge = worker.gauge(Counter::Targets);
     let target = worker
         .client
@@ -66,4 +67,5 @@ async fn connect(worker: Rc<Worker>, carrier: Rc<Carrier>, stream: Rc<Stream>, s
         }
         _ => stream::refuse(&worker, &carrier, &stream),
     }
+    attended.done();
 }

@@ -176,6 +176,10 @@ impl Carrier {
 
 /// Runs a carrier to its end: sending, receiving and its timers side by side; whichever ends first ends all.
 async fn live(worker: Rc<Worker>, carrier: Rc<Carrier>) {
+    let end = CarrierEnd {
+        worker: &worker,
+        carrier: &carrier,
+    };
     let cause = {
         let (sending, receiving) = (
             pin!(send::run(&worker, &carrier)),
@@ -186,24 +190,46 @@ async fn live(worker: Rc<Worker>, carrier: Rc<Carrier>) {
             Either::Right((cause, _)) => cause,
         }
     };
-    let streams = std::mem::take(&mut *carrier.streams.borrow_mut());
     if let Err(ref error) = cause {
-        tracing::debug!(streams = streams.len(), %error, "mux carrier lost");
+        tracing::debug!(streams = carrier.streams.borrow().len(), %error, "mux carrier lost");
     }
-    let counters = carrier.mux.borrow().counters();
-    worker.counters.add(Counter::ResetAsFin as usize, counters.reset_as_fin);
-    worker
-        .counters
-        .add(Counter::StaleFrames as usize, counters.stale_frames);
-    carrier.closed.raise();
-    // Lost with streams on it: each of them is reset, but for those that have everything and only write it out.
-    let lost = streams.into_values().filter(|stream| !stream.can_finish_alone());
-    lost.for_each(|stream| stream.die());
+    end.end_streams();
     match cause {
         // Retired and empty: what was sent last (an RST, a FIN) is to arrive.
         Ok(()) if carrier.sock.finish().is_ok() => deliver_rest(&worker, &carrier.sock).await,
         // Streams that only write out what they have keep the carrier: the peer is not to wait for them.
         _ => carrier.sock.abort(),
+    }
+}
+
+/// The end of a carrier, also by a panic of its task: nobody is to wait for a stream that nobody moves.
+struct CarrierEnd<'a> {
+    worker: &'a Worker,
+    carrier: &'a Carrier,
+}
+
+impl CarrierEnd<'_> {
+    fn end_streams(&self) {
+        let Self { worker, carrier } = self;
+        let counters = carrier.mux.borrow().counters();
+        worker.counters.add(Counter::ResetAsFin as usize, counters.reset_as_fin);
+        worker
+            .counters
+            .add(Counter::StaleFrames as usize, counters.stale_frames);
+        carrier.closed.raise();
+        // Lost with streams on it: each of them is reset, but for those that have everything and only write it out.
+        let streams = carrier.streams.take();
+        let lost = streams.into_values().filter(|stream| !stream.can_finish_alone());
+        lost.for_each(|stream| stream.die());
+    }
+}
+
+impl Drop for CarrierEnd<'_> {
+    fn drop(&mut self) {
+        if !self.carrier.closed.is_raised() {
+            self.end_streams();
+            self.carrier.sock.abort();
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::stream::{self, Stream, Writing};
 use super::{Abort, Carrier, CarrierError, accept, open};
-use crate::worker::Worker;
+use crate::worker::{PanicPoint, Worker};
 use kariz_proto::control::Counter;
 use kariz_proto::smux::Incoming;
 use std::io::IoSlice;
@@ -63,6 +63,7 @@ fn step(worker: &Rc<Worker>, carrier: &Rc<Carrier>) -> Result<Option<usize>, Car
     let Some(bytes) = carrier.sock.recv(&mut scratch)? else {
         return Ok(None);
     };
+    worker.may_panic(PanicPoint::Carrier);
     let input = &scratch[..bytes];
     let mut work = carrier.work.take();
     let stream = |id| carrier.stream(id);

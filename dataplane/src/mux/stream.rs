@@ -7,7 +7,7 @@ use crate::limit::{Limiter, REST};
 use crate::net::Sock;
 use crate::service::Service;
 use crate::sync::counters::Counters;
-use crate::worker::{COUNTERS, Worker, spawn};
+use crate::worker::{COUNTERS, PanicPoint, Worker, spawn};
 use futures_util::future::{Fuse, FusedFuture, FutureExt};
 use kariz_proto::control::Counter;
 use kariz_proto::smux::StreamId;
@@ -168,8 +168,40 @@ pub(super) fn start(worker: &Rc<Worker>, carrier: &Rc<Carrier>, stream: &Rc<Stre
     spawn(worker, run(worker.clone(), carrier.clone(), stream.clone()));
 }
 
+/// Aborts a stream whose task ends before its time: by a panic.
+pub(super) struct Attended<'a> {
+    carrier: &'a Carrier,
+    stream: &'a Stream,
+    done: Cell<bool>,
+}
+
+impl<'a> Attended<'a> {
+    pub(super) fn new(carrier: &'a Carrier, stream: &'a Stream) -> Self {
+        Self {
+            carrier,
+            stream,
+            done: Cell::new(false),
+        }
+    }
+
+    /// The task has come to its end.
+    pub(super) fn done(&self) {
+        self.done.set(true);
+    }
+}
+
+impl Drop for Attended<'_> {
+    fn drop(&mut self) {
+        if !self.done.get() && !self.stream.is_dead() {
+            self.carrier.abort(self.stream, Abort::Peer);
+        }
+    }
+}
+
 /// Waits for the socket on behalf of the carrier's tasks, which do the moving.
 async fn run(worker: Rc<Worker>, carrier: Rc<Carrier>, stream: Rc<Stream>) {
+    let _attended = Attended::new(&carrier, &stream);
+    worker.may_panic(PanicPoint::Visitor);
     let Some(sock) = stream.sock.get() else { return };
     let mut readable = pin!(Fuse::terminated());
     let mut writable = pin!(Fuse::terminated());

@@ -9,7 +9,7 @@ use crate::net::{Sock, connect_any};
 use crate::preamble;
 use crate::service::{Admission, Service, Visitor, refuse};
 use crate::tally::Share;
-use crate::worker::{Gauge, Worker, spawn};
+use crate::worker::{Gauge, PanicPoint, Worker, spawn};
 use kariz_proto::control::{Counter, Event, PublicService, RefuseReason};
 use std::io;
 use std::net::SocketAddr;
@@ -56,6 +56,7 @@ fn cross(
 ) -> impl Future<Output = ()> {
     let limiter = worker.budgets.limiter(&[&spec.budgets]);
     async move {
+        worker.may_panic(PanicPoint::Visitor);
         if let End::Fault(fault) | End::NotBegun(fault) =
             relay(&worker, &visitor, &remote, &limiter, (None, None)).await
         {

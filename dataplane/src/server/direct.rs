@@ -8,7 +8,7 @@ use crate::net::Sock;
 use crate::preamble;
 use crate::service::{Service, Visitor, refuse};
 use crate::tally::Share;
-use crate::worker::Worker;
+use crate::worker::{PanicPoint, Worker};
 use kariz_proto::control::{CarrierKey, Counter, RefuseReason, Voucher};
 use kariz_proto::session::carrier::{MAX_OPEN_BYTES, Open, OpenError, Ready};
 use monoio::time::timeout;
@@ -44,6 +44,7 @@ pub(super) fn serve(
         let Ok(sock) = &sock else {
             return refuse(&worker, &service, peer, RefuseReason::Internal);
         };
+        worker.may_panic(PanicPoint::Visitor);
         let mut carrier = carrier;
         let said = Said::default();
         let end = loop {

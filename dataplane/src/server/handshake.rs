@@ -7,7 +7,7 @@ use crate::net::options::set_user_timeout;
 use crate::net::{Accepted, Sock, disarm};
 use crate::service::accept_loop;
 use crate::signal::Signal;
-use crate::worker::{Mail, Worker, spawn};
+use crate::worker::{Mail, PanicPoint, Worker, spawn};
 use futures_util::future::{Either, select};
 use kariz_proto::control::Counter;
 use kariz_proto::session::Sources;
@@ -37,6 +37,18 @@ pub(crate) struct CarrierArrival {
 struct Handshake {
     evicted: Signal,
     counted: Cell<bool>,
+}
+
+/// A connection's place among the unauthenticated ones until it is dropped.
+struct Place {
+    worker: Rc<Worker>,
+    handshake: Rc<Handshake>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.worker.server.handshakes.leave(&self.worker, &self.handshake);
+    }
 }
 
 /// The unauthenticated connections of one worker.
@@ -73,7 +85,7 @@ impl Handshakes {
 
     /// Registers a handshake; the oldest one gives way when there are too many. It has had the most time, and a
     /// real client speaks at once.
-    fn enter(&self, worker: &Worker, most: usize) -> Rc<Handshake> {
+    fn enter(&self, worker: &Rc<Worker>, most: usize) -> Place {
         let handshake = Rc::new(Handshake::default());
         let mut pending = self.pending.borrow_mut();
         while pending.front().is_some_and(|oldest| oldest.strong_count() == 0) {
@@ -95,7 +107,10 @@ impl Handshakes {
         worker
             .counters
             .set(Counter::Handshakes as usize, self.count.get() as u64);
-        handshake
+        Place {
+            worker: worker.clone(),
+            handshake,
+        }
     }
 
     /// It is over, or has to give way: it does not count any more.
@@ -125,13 +140,13 @@ pub(crate) async fn listen(worker: Rc<Worker>, listener: Sock, control_timeout: 
 async fn introduce(worker: Rc<Worker>, accepted: Accepted, control_timeout: Duration) {
     let peer = accepted.peer;
     let handshakes = &worker.server.handshakes;
-    let handshake = handshakes.enter(&worker, worker.shared.max_handshakes);
+    let place = handshakes.enter(&worker, worker.shared.max_handshakes);
+    worker.may_panic(PanicPoint::Handshake);
     let outcome = match Sock::new(accepted.fd, &worker.sockets) {
-        Ok(sock) => first_message(&worker, sock, &handshake.evicted).await,
+        Ok(sock) => first_message(&worker, sock, &place.handshake.evicted).await,
         Err(_) => Err("the worker has no room"),
     };
-    handshakes.leave(&worker, &handshake);
-    drop(handshake);
+    drop(place);
     match outcome {
         Ok((First::Carrier { hello, .. }, fd, _)) => route(&worker, CarrierArrival { fd, peer, hello }),
         Ok((_, fd, first)) => {

@@ -50,7 +50,7 @@ pub(super) fn dispatch(worker: &Rc<Worker>, mail: Mail) {
         #[cfg(feature = "fault-injection")]
         Mail::Die => panic!("told to die"),
         #[cfg(feature = "fault-injection")]
-        Mail::PanicOnNextVisitor => worker.panic_on_next_visitor.set(true),
+        Mail::Panic(point) => worker.panics.set(Some(point)),
     }
 }
 

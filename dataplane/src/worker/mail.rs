@@ -90,9 +90,9 @@ pub(crate) enum Mail {
     /// The worker's main task panics.
     #[cfg(feature = "fault-injection")]
     Die,
-    /// The next visitor's task panics.
+    /// The next task that comes to this point panics.
     #[cfg(feature = "fault-injection")]
-    PanicOnNextVisitor,
+    Panic(super::PanicPoint),
 }
 
 impl Worker {

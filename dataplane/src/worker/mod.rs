@@ -47,9 +47,9 @@ pub(crate) struct Worker {
     pub(crate) server: ServerRole,
     pub(crate) client: ClientRole,
     pub(crate) draining: Cell<bool>,
-    /// The next visitor's task panics.
+    /// Where the next panic is to happen.
     #[cfg(feature = "fault-injection")]
-    pub(crate) panic_on_next_visitor: Cell<bool>,
+    pub(crate) panics: Cell<Option<PanicPoint>>,
 }
 
 impl Worker {
@@ -82,6 +82,32 @@ impl Worker {
             self.count(Counter::EventsLost);
         }
     }
+}
+
+/// Where a test may have a worker panic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PanicPoint {
+    /// In the task of one visitor, with its connections in hand.
+    Visitor,
+    /// In the task of a mux carrier, with its streams in hand.
+    Carrier,
+    /// In the task of a connection that has not authenticated.
+    Handshake,
+}
+
+impl Worker {
+    /// Panics if a test wants it here.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn may_panic(&self, at: PanicPoint) {
+        if self.panics.get() == Some(at) {
+            self.panics.set(None);
+            panic!("told to panic");
+        }
+    }
+
+    /// Does nothing: there are no tests here.
+    #[cfg(not(feature = "fault-injection"))]
+    pub(crate) fn may_panic(&self, _: PanicPoint) {}
 }
 
 /// Keeps one unit on a gauge. Only for the worker's own thread.

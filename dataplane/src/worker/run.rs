@@ -1,6 +1,6 @@
 //! The life of a worker's thread.
 
-use super::{EventBell, Mail, SCRATCH_BYTES, Shared, Turns, Worker, dispatch, spawn};
+use super::{EventBell, Mail, SCRATCH_BYTES, Shared, Turns, Worker, dispatch, spawn::spawn_essential};
 use crate::client::ClientRole;
 use crate::limit::Budgets;
 use crate::net::SocketTable;
@@ -109,11 +109,11 @@ async fn live(start: Start, sockets: Rc<SocketTable>) -> io::Result<()> {
         client: ClientRole::default(),
         draining: Cell::new(false),
         #[cfg(feature = "fault-injection")]
-        panic_on_next_visitor: Cell::new(false),
+        panics: Cell::new(None),
     });
     let (ticking, turning) = (worker.clone(), worker.clone());
-    spawn(&worker, async move { tick(&ticking).await });
-    spawn(&worker, async move {
+    spawn_essential(async move { tick(&ticking).await });
+    spawn_essential(async move {
         if let Err(error) = turning.turns.serve().await {
             tracing::error!(%error, "turns end");
         }

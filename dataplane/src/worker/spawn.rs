@@ -25,6 +25,11 @@ pub(crate) fn spawn(worker: &Rc<Worker>, task: impl Future<Output = ()> + 'stati
     }));
 }
 
+/// Starts a task that the worker cannot do without: a panic ends the worker, and it gets a successor.
+pub(crate) fn spawn_essential(task: impl Future<Output = ()> + 'static) {
+    monoio::spawn(task);
+}
+
 /// What a panic said.
 pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     panic

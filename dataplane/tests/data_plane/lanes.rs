@@ -5,23 +5,15 @@ use crate::peers::{
     pattern, reset, target, visit,
 };
 use crate::plane::on_each_driver;
-use crate::tunnel::{Tunnel, WAYS, Way};
+use crate::tunnel::{Tunnel, WAYS, in_each_way};
 use kariz_proto::control::{Counter, Epoch, WorkerIndex};
-use kariz_proto::model::{IoDriver, Lane};
+use kariz_proto::model::Lane;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
-
-fn in_each_way(target: u16, test: impl Fn(&Tunnel, Way)) {
-    on_each_driver(|io| {
-        for way in WAYS {
-            test(&Tunnel::start(io, way, target), way);
-        }
-    });
-}
 
 #[test]
 fn every_byte_crosses_and_each_direction_ends_by_itself() {
@@ -227,15 +219,15 @@ fn a_visitor_that_waits_for_a_carrier_is_reset_when_its_worker_dies() {
 
 #[test]
 fn a_dead_worker_on_either_side_is_a_reset_for_its_visitors_and_the_tunnel_goes_on() {
-    for way in WAYS {
-        let tunnel = Tunnel::start(IoDriver::Auto, way, target(echo));
+    in_each_way(target(echo), |tunnel, way| {
         for plane in [&tunnel.server, &tunnel.client] {
             let mut visitors: Vec<_> = (0..10).map(|_| visit(tunnel.port)).collect();
             visitors.iter_mut().for_each(|visitor| ask(visitor, b"before"));
             plane.plane.kill_worker(WorkerIndex(0));
             plane.plane.kill_worker(WorkerIndex(1));
             assert!(visitors.iter_mut().all(ends_with_reset), "{way:?}");
+            // Within twice the 5 s in which listeners and carriers have to be back.
             eventually("a successor serves", || is_served(tunnel.port));
         }
-    }
+    });
 }

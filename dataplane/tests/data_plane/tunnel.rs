@@ -1,13 +1,13 @@
 //! A tunnel of two data planes, with a control plane that only carries Want from the one to the other.
 
 use crate::peers::{eventually, free_port};
-use crate::plane::{Plane, listen, public};
+use crate::plane::{Plane, listen, on_each_driver, public};
 use kariz_proto::control::{
     BudgetSet, CarrierKey, Command, Counter, Epoch, Event, LinkId, LinkSpec, ServedService, ServiceId, SessionId,
     SessionSpec, TargetSpec,
 };
 use kariz_proto::model::{IoDriver, Lane, MuxParams, MuxVersion, PortRange, SocketOptions};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
@@ -37,6 +37,15 @@ pub(crate) const WAYS: [Way; 3] = [
         version: MuxVersion::V1,
     },
 ];
+
+/// Runs a test on a fresh tunnel for each way on each driver.
+pub(crate) fn in_each_way(target: u16, test: impl Fn(&Tunnel, Way)) {
+    on_each_driver(|io| {
+        for way in WAYS {
+            test(&Tunnel::start(io, way, target), way);
+        }
+    });
+}
 
 pub(crate) struct Tunnel {
     pub(crate) server: Arc<Plane>,
@@ -143,6 +152,11 @@ impl Tunnel {
                 epoch,
             })
             .unwrap();
+    }
+
+    /// Where carriers arrive.
+    pub(crate) fn carriers(&self) -> SocketAddr {
+        self.link.remote
     }
 
     /// Waits until nobody is served any more and nothing is kept.
