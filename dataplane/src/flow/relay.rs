@@ -34,42 +34,50 @@ pub(crate) type Before<'a> = Option<Pin<Box<dyn Future<Output = Result<(), Fault
 ///
 /// After a fault a socket whose write direction was ended cleanly delivers what it has; the others are armed, and
 /// reset when the caller drops them.
-pub(crate) async fn relay(
-    worker: &Worker,
-    visitor: &Sock,
-    target: &Sock,
-    limiter: &Limiter,
-    (before_up, before_down): (Before<'_>, Before<'_>),
-) -> End {
+///
+/// (Not an `async fn`: that would hold the arguments twice.)
+pub(crate) fn relay<'a>(
+    worker: &'a Worker,
+    visitor: &'a Sock,
+    target: &'a Sock,
+    limiter: &'a Limiter,
+    (before_up, before_down): (Before<'a>, Before<'a>),
+) -> impl Future<Output = End> + 'a {
     let mut up = Pump::new(worker, visitor, target, limiter, Counter::BytesIn);
     let mut down = Pump::new(worker, target, visitor, limiter, Counter::BytesOut);
-    let (up_done, down_done, end) = {
-        let up = pin!(async {
-            if let Some(before) = before_up {
-                before.await?;
+    async move {
+        let (up_done, down_done, end) = {
+            let up = pin!(direction(before_up, &mut up));
+            let down = pin!(direction(before_down, &mut down));
+            join(visitor, target, up, down).await
+        };
+        if let End::Fault(Fault::Source(_) | Fault::Sink(_)) = end {
+            if down_done {
+                target.abort();
+                Box::pin(deliver_rest(worker, visitor)).await;
+            } else if up_done {
+                visitor.abort();
+                Box::pin(deliver_rest(worker, target)).await;
             }
-            up.run().await
-        });
-        let down = pin!(async {
-            if let Some(before) = before_down {
-                before.await?;
-            }
-            down.run().await
-        });
-        join(visitor, target, up, down).await
-    };
-    if let End::Fault(Fault::Source(_) | Fault::Sink(_)) = end {
-        if down_done {
-            target.abort();
-            Box::pin(deliver_rest(worker, visitor)).await;
-        } else if up_done {
-            visitor.abort();
-            Box::pin(deliver_rest(worker, target)).await;
+        }
+        match end {
+            End::Fault(fault) if !up.has_begun() => End::NotBegun(fault),
+            end => end,
         }
     }
-    match end {
-        End::Fault(fault) if !up.has_begun() => End::NotBegun(fault),
-        end => end,
+}
+
+/// One direction from its beginning to its end.
+#[expect(clippy::manual_async_fn, reason = "an async fn would hold its arguments twice")]
+fn direction<'p, 'a>(
+    before: Before<'a>,
+    pump: &'p mut Pump<'a>,
+) -> impl Future<Output = Result<(), Fault>> + use<'p, 'a> {
+    async move {
+        if let Some(before) = before {
+            before.await?;
+        }
+        pump.run().await
     }
 }
 

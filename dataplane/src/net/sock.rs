@@ -7,7 +7,7 @@
 #![allow(unsafe_code)]
 
 use super::table::{SocketKey, SocketTable};
-use monoio::net::TcpStream;
+use monoio::net::UnixStream;
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 use std::io::{self, IoSlice, IoSliceMut};
@@ -19,7 +19,9 @@ use std::time::Duration;
 ///
 /// Dropping it closes it. While its write direction is *armed* (see [`arm`]) that means a reset.
 pub(crate) struct Sock {
-    inner: TcpStream,
+    /// monoio only ever polls the descriptor, whatever kind it is of. Its `TcpStream` would be 64 bytes larger: it keeps
+    /// room for addresses that nobody asks it for.
+    inner: UnixStream,
     table: Rc<SocketTable>,
     key: SocketKey,
 }
@@ -31,7 +33,7 @@ impl Sock {
     /// What the driver answers (epoll only).
     pub(crate) fn new(fd: OwnedFd, table: &Rc<SocketTable>) -> io::Result<Self> {
         let raw = fd.as_raw_fd();
-        let inner = TcpStream::from_std(std::net::TcpStream::from(fd))?;
+        let inner = UnixStream::from_std(std::os::unix::net::UnixStream::from(fd))?;
         Ok(Self {
             inner,
             table: table.clone(),
@@ -97,16 +99,16 @@ impl Sock {
     ///
     /// # Errors
     /// What the driver answers.
-    pub(crate) async fn readable(&self) -> io::Result<()> {
-        self.inner.readable(false).await
+    pub(crate) fn readable(&self) -> impl Future<Output = io::Result<()>> + '_ {
+        self.inner.readable(false)
     }
 
     /// Waits until something can be sent, or the connection is broken.
     ///
     /// # Errors
     /// What the driver answers.
-    pub(crate) async fn writable(&self) -> io::Result<()> {
-        self.inner.writable(false).await
+    pub(crate) fn writable(&self) -> impl Future<Output = io::Result<()>> + '_ {
+        self.inner.writable(false)
     }
 
     /// Sends all of `bytes`, waiting for room as often as needed.

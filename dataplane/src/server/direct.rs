@@ -192,6 +192,6 @@ mod tests {
         fn size<A, B, C, D, E, G, F>(_: fn(A, B, C, D, E, G) -> F) -> usize {
             size_of::<F>()
         }
-        assert!(size(serve) <= 1536, "{} bytes", size(serve));
+        assert!(size(serve) <= 1216, "{} bytes", size(serve));
     }
 }
