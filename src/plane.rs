@@ -107,3 +107,35 @@ impl Sink for News {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, TcpListener};
+
+    fn control() -> ControlArrival {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let peer = listener.local_addr().unwrap();
+        ControlArrival {
+            fd: StdStream::connect(peer).unwrap().into(),
+            first: Vec::new(),
+            peer,
+        }
+    }
+
+    #[tokio::test]
+    async fn arrivals_beyond_the_bound_are_given_back() {
+        let (arrivals, mut waiting) = mpsc::channel(ARRIVALS);
+        let news = News {
+            arrivals,
+            runtime: Handle::current(),
+        };
+        for _ in 0..ARRIVALS {
+            assert!(news.event(Event::Drained).is_ok());
+        }
+        assert!(matches!(news.event(Event::Drained), Err(Event::Drained)));
+        assert!(news.control(control()).is_err());
+        waiting.recv().await.unwrap();
+        assert!(news.event(Event::Drained).is_ok());
+    }
+}

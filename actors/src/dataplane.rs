@@ -83,3 +83,32 @@ pub struct ControlCarrier {
     /// The client's address.
     pub peer: SocketAddr,
 }
+
+/// A data plane that does what it is told at once, and has nothing to say.
+#[cfg(test)]
+pub(crate) struct Idle;
+
+#[cfg(test)]
+impl DataPlane for Idle {
+    fn submit(&self, _: Command) -> BoxFuture<'_, Result<(), CommandError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn dial_control(&self, _: ControlDial) -> BoxFuture<'_, io::Result<Box<dyn ControlStream>>> {
+        Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) })
+    }
+
+    fn workers(&self) -> u16 {
+        1
+    }
+
+    fn snapshots(&self) -> Vec<WorkerSnapshot> {
+        Vec::new()
+    }
+
+    fn grant(&self, _: BudgetId, _: WorkerIndex, _: u64) {}
+
+    fn demand(&self, _: BudgetId) -> Vec<Demand> {
+        Vec::new()
+    }
+}

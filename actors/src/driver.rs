@@ -133,3 +133,50 @@ impl<M: Machine> Driver<M> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, DuplexStream, duplex};
+
+    /// Has something to send, and is closed.
+    struct Closed(Option<Bytes>);
+
+    impl Machine for Closed {
+        type Event = ();
+        fn handle_input(&mut self, _: Instant, _: &[u8]) {}
+        fn handle_eof(&mut self, _: Instant) {}
+        fn handle_timeout(&mut self, _: Instant) {}
+        fn poll_transmit(&mut self) -> Option<Bytes> {
+            self.0.take()
+        }
+        fn poll_event(&mut self) -> Option<()> {
+            None
+        }
+        fn poll_timeout(&self) -> Option<Instant> {
+            None
+        }
+    }
+
+    /// Finishes towards a peer that reads what is left after a while; how long it took, and what the peer has.
+    async fn finish(reads_after: Duration) -> (Duration, usize) {
+        let (near, mut far): (_, DuplexStream) = duplex(64);
+        let driver = Driver::new(Closed(Some(Bytes::from_static(&[7; 1000]))), Box::new(near));
+        let reader = tokio::spawn(async move {
+            tokio::time::sleep(reads_after).await;
+            let mut bytes = Vec::new();
+            far.read_to_end(&mut bytes).await.map(|_| bytes.len())
+        });
+        let began = now();
+        driver.finish().await;
+        let took = now() - began;
+        (took, reader.await.unwrap().unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn last_bytes_leave_until_the_flush_limit_and_not_later() {
+        let moment = Duration::from_millis(1);
+        assert_eq!(finish(FLUSH_LIMIT - moment).await, (FLUSH_LIMIT - moment, 1000));
+        assert_eq!(finish(FLUSH_LIMIT + moment).await, (FLUSH_LIMIT, 64));
+    }
+}

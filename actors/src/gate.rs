@@ -159,3 +159,52 @@ impl Gate {
 fn delivered<M>(sent: Result<(), SendError<M>>) -> bool {
     sent.is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataplane::Idle;
+    use crate::limits::Limits;
+    use crate::server::ServerRole;
+    use kariz_proto::control::{Epoch, SessionId};
+    use kariz_proto::model::Spec;
+    use std::time::Duration;
+    use tokio::sync::{Mutex, mpsc};
+    use tokio::time::sleep;
+
+    fn want() -> Event {
+        Event::Want {
+            session: SessionId(1),
+            epoch: Epoch(1),
+            service: ServiceId(1),
+            vouchers: Vec::new(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn events_beyond_the_mailbox_of_the_sessions_are_dropped_and_counted() {
+        let shared = Shared::new(Spec::default(), Arc::new(Idle));
+        let limits = Limits::spawn(shared.clone());
+        let role = ServerRole::spawn((shared.clone(), limits));
+        let (_, sessions) = ServerRole::children(&role).await;
+        let args = GateArgs {
+            shared: shared.clone(),
+            arrivals: Arc::new(Mutex::new(mpsc::channel(1).1)),
+            sessions,
+            targets: Targets::prepare().actor_ref().clone(),
+            relay: Relay::prepare().actor_ref().clone(),
+            watch: WorkerWatch::prepare().actor_ref().clone(),
+        };
+        let Ok(mut gate) = Gate::on_start(args, Gate::prepare().actor_ref().clone()).await;
+        let dropped = || shared.gauges.events_dropped.load(Ordering::Relaxed);
+        sleep(Duration::from_secs(1)).await;
+        // Nobody else has a turn while nothing is awaited.
+        (0..1024).for_each(|_| gate.event(want()));
+        assert_eq!(dropped(), 0);
+        gate.event(want());
+        assert_eq!(dropped(), 1);
+        sleep(Duration::from_secs(1)).await;
+        gate.event(want());
+        assert_eq!(dropped(), 1);
+    }
+}

@@ -1,6 +1,8 @@
 //! Names become addresses, off the workers.
 
+use std::future::Future;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::sync::Semaphore;
@@ -18,18 +20,18 @@ pub(crate) const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most addresses kept of one name.
 pub(crate) const MAX_ADDRESSES: usize = 16;
 
-/// Most lookups at a time; each occupies a thread of the runtime's blocking pool.
+/// Most lookups at a time; each occupies a thread of the runtime's blocking pool, also after it was given up.
 pub(crate) const MAX_LOOKUPS: usize = 16;
 
 /// Resolves names with a bound on what runs at a time.
 pub(crate) struct Resolver {
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
 }
 
 impl Default for Resolver {
     fn default() -> Self {
         Self {
-            permits: Semaphore::new(MAX_LOOKUPS),
+            permits: Arc::new(Semaphore::new(MAX_LOOKUPS)),
         }
     }
 }
@@ -41,20 +43,33 @@ impl Resolver {
         if let Some(address) = literal(host) {
             return vec![address];
         }
-        let Ok(_permit) = self.permits.acquire().await else {
-            return Vec::new();
+        let name = host.to_owned();
+        let lookup = async move {
+            let found = lookup_host((name, 0)).await?;
+            Ok::<_, std::io::Error>(in_turn(found.map(|address| address.ip())))
         };
-        match timeout(LOOKUP_TIMEOUT, lookup_host((host, 0))).await {
-            Ok(Ok(found)) => in_turn(found.map(|address| address.ip())),
-            Ok(Err(error)) => {
+        match self.bounded(lookup).await {
+            Some(Ok(found)) => found,
+            Some(Err(error)) => {
                 tracing::debug!(host, reason = %error, "a name cannot be resolved");
                 Vec::new()
             }
-            Err(_) => {
+            None => {
                 tracing::debug!(host, reason = "timeout", "a name cannot be resolved");
                 Vec::new()
             }
         }
+    }
+
+    /// Does a lookup when there is room for it; `None` if it then takes too long. One that is given up keeps its place
+    /// until it has really ended, because its thread does.
+    async fn bounded<T: Send + 'static>(&self, lookup: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        let permit = self.permits.clone().acquire_owned().await.ok()?;
+        let lookup = tokio::spawn(async move {
+            let _permit = permit;
+            lookup.await
+        });
+        timeout(LOOKUP_TIMEOUT, lookup).await.ok()?.ok()
     }
 }
 
@@ -109,7 +124,27 @@ mod tests {
     #[test]
     fn a_name_has_at_most_its_bound_of_addresses() {
         let found = (0..100u8).map(|n| IpAddr::from([10, 0, 0, n]));
-        assert_eq!(in_turn(found).len(), MAX_ADDRESSES);
+        assert_eq!(in_turn(found.clone()).len(), MAX_ADDRESSES);
+        assert_eq!(in_turn(found.take(MAX_ADDRESSES)).len(), MAX_ADDRESSES);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lookups_beyond_the_bound_wait_until_one_has_really_ended() {
+        let resolver = Arc::new(Resolver::default());
+        let (end, _) = tokio::sync::broadcast::channel::<()>(1);
+        let mut hanging = tokio::task::JoinSet::new();
+        for _ in 0..MAX_LOOKUPS {
+            let (resolver, mut ended) = (resolver.clone(), end.subscribe());
+            hanging.spawn(async move { resolver.bounded(async move { ended.recv().await }).await });
+        }
+        while let Some(outcome) = hanging.join_next().await {
+            assert_eq!(outcome.unwrap(), None, "given up after a while");
+        }
+        let waits = timeout(REFRESH_INTERVAL, resolver.bounded(async {})).await;
+        assert!(waits.is_err());
+        assert_eq!(resolver.resolve("::1").await, [address("::1")]);
+        end.send(()).unwrap();
+        assert_eq!(resolver.bounded(async {}).await, Some(()));
     }
 
     #[tokio::test]

@@ -109,6 +109,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_peer_is_given_up_with_the_first_byte_beyond_the_bound() {
+        let (near, mut far) = duplex(64);
+        let mut wire = Wire::new(Box::new(near));
+        // As much as the pipe holds, and as much as may wait for it.
+        wire.queue(&vec![7; 64 + MAX_UNSENT_BYTES]);
+        tokio::io::AsyncWriteExt::write_all(&mut far, b"hello").await.unwrap();
+        assert!(matches!(wire.progress().await.unwrap(), Progress::Received(_)));
+        assert_eq!(wire.unsent.len(), MAX_UNSENT_BYTES);
+        wire.queue(&[7]);
+        assert_eq!(wire.progress().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
     async fn says_when_everything_is_sent() {
         let (near, mut far) = duplex(64);
         let mut wire = Wire::new(Box::new(near));

@@ -32,7 +32,6 @@ pub mod sync;
 mod tally;
 mod worker;
 
-#[cfg(feature = "fault-injection")]
-pub use worker::PanicPoint;
-
 pub use handle::{ControlArrival, DataPlane, LeaseDemand, Sink};
+#[doc(hidden)]
+pub use worker::PanicPoint;

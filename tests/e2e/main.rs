@@ -9,8 +9,10 @@
 
 mod cli;
 mod comeback;
+mod distance;
 mod drain;
 mod examples;
+mod fairness;
 mod growth;
 mod harness;
 mod headers;
@@ -22,7 +24,6 @@ mod partition;
 mod ranges;
 mod relay;
 mod reload;
-
 mod selftest;
 mod transfer;
 
@@ -38,7 +39,9 @@ fn main() -> std::process::ExitCode {
         honest::trials(),
         hostile::trials(),
         drain::trials(),
+        distance::trials(),
         growth::trials(),
+        fairness::trials(),
         limits::trials(),
         relay::trials(),
         reload::trials(),

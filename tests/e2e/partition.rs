@@ -15,6 +15,11 @@ pub fn trials() -> Vec<Trial> {
     Suite::new("partition")
         .faults("old_streams_and_new_visitors_survive_a_cut_of_20_s", cut_of_20_s)
         .faults("client_killed_during_the_cut_and_started_elsewhere", started_elsewhere)
+        .only(
+            Lane::Direct,
+            "visitors_of_a_client_that_died_unseen_are_served_by_its_successor",
+            died_unseen,
+        )
         .faults("long_cut_ends_the_session_and_the_client_comes_back", long_cut)
         .done()
 }
@@ -198,6 +203,34 @@ async fn started_elsewhere(scene: Scene) -> Result<()> {
     world.heal()?;
     tokio::time::sleep(secs(2)).await;
     answers("elsewhere").await?;
+    Ok(())
+}
+
+/// The client's resets are lost in the cut, so that the server goes on handing out the carriers of a dead process. What
+/// was said on them is answered by the next client.
+async fn died_unseen(scene: Scene) -> Result<()> {
+    const VISITORS: u8 = 12;
+    let world = World::new()?;
+    let _target = Target::echo_at(TARGET.parse()?, Some(&world.home))?;
+    let server = world.start_server(&scene)?;
+    let mut first = world.start_client(&scene, &world.home)?;
+    listening(PUBLIC.parse()?, Some(&world.server), BACK).await?;
+    world.answers(BACK).await?;
+    world.cut()?;
+    first.kill()?;
+    tokio::time::sleep(millis(200)).await;
+    world.heal()?;
+    let mut visitors = JoinSet::new();
+    for number in 0..VISITORS {
+        let mut visitor = world.visitor().await?;
+        visitors.spawn(async move { talk(&mut visitor, &[number; 1000]).await });
+    }
+    let _second = world.start_client(&scene, &world.home)?;
+    while let Some(outcome) = within(BACK, "the next client answers", visitors.join_next()).await? {
+        outcome??;
+    }
+    let refused = server.counters().await?["refused"];
+    ensure!(refused == 0, "{refused} visitors were turned away");
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 
 type Check = Box<dyn Fn(&Command) -> bool + Send + Sync>;
@@ -26,6 +26,9 @@ pub(crate) struct Fake {
     pub(crate) occupied: Mutex<Option<u16>>,
     /// The next command that this fits panics.
     pub(crate) panic_on: Mutex<Option<Check>>,
+    /// The next command that this fits is carried out when it is let go.
+    pub(crate) stall_on: Mutex<Option<Check>>,
+    pub(crate) let_go: Notify,
     pub(crate) grants: Mutex<Vec<(BudgetId, WorkerIndex, u64)>>,
     /// Whether workers use up and ask for more.
     pub(crate) greedy: Mutex<Vec<bool>>,
@@ -67,6 +70,8 @@ impl Fake {
             changed: watch::Sender::new(0),
             occupied: Mutex::default(),
             panic_on: Mutex::default(),
+            stall_on: Mutex::default(),
+            let_go: Notify::new(),
             grants: Mutex::default(),
             greedy: Mutex::new(vec![false; 2]),
             have: Mutex::default(),
@@ -134,6 +139,7 @@ impl DataPlane for Fake {
     fn submit(&self, command: Command) -> BoxFuture<'_, Result<(), CommandError>> {
         let panics = self.panic_on.lock().unwrap().take_if(|check| check(&command)).is_some();
         assert!(!panics, "told to panic");
+        let stalls = self.stall_on.lock().unwrap().take_if(|check| check(&command)).is_some();
         let listen = match &command {
             Command::OpenService(service) => Some(service.listen),
             Command::OpenRelay(service, _) => Some(service.listen),
@@ -150,7 +156,12 @@ impl DataPlane for Fake {
         };
         self.commands.lock().unwrap().push(command);
         self.changed.send_modify(|count| *count += 1);
-        Box::pin(async { outcome })
+        Box::pin(async move {
+            if stalls {
+                self.let_go.notified().await;
+            }
+            outcome
+        })
     }
 
     fn dial_control(&self, dial: ControlDial) -> BoxFuture<'_, io::Result<Box<dyn ControlStream>>> {

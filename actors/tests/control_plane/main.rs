@@ -2,6 +2,7 @@
 //! nobody has anything to do.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod bounds;
 mod drain;
 mod fake;
 mod faults;

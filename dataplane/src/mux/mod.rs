@@ -49,6 +49,10 @@ pub(crate) enum Abort {
     Refused = 2,
 }
 
+/// Bytes that the kernel holds for a carrier beyond what is under way: a batch or two. What lies there has had its turn
+/// already, and the most urgent stream has to wait behind it.
+const UNSENT_BYTES: u32 = 128 << 10;
+
 /// One mux carrier.
 pub(crate) struct Carrier {
     sock: Sock,
@@ -105,6 +109,7 @@ impl Carrier {
     ) -> Rc<Self> {
         // The server opens no more streams than the lower `mux_concurrency` of both ends; one that is over there may be
         // a moment longer alive at the client. (The windows are shared out among this many.)
+        sock.limit_unsent(UNSENT_BYTES);
         let mut config = Config::new(*params, kariz);
         config.max_streams *= 2;
         let carrier = Rc::new(Self {

@@ -44,6 +44,11 @@ pub(super) async fn run(worker: &Rc<Worker>, carrier: &Rc<Carrier>) -> Result<()
             }
         }
         drop(batch);
+        if filled >= BATCH_BYTES / 2 && !carrier.sock.has_room() {
+            // Whose turn it is shows when there is room: what is filled before that is in everybody's way.
+            carrier.sock.writable().await?;
+            since_turn = 0;
+        }
         if since_turn >= TURN_BYTES {
             worker.turns.pass().await;
             since_turn = 0;

@@ -8,6 +8,7 @@
 
 use super::table::{SocketKey, SocketTable};
 use monoio::net::UnixStream;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 use std::io::{self, IoSlice, IoSliceMut};
@@ -111,6 +112,13 @@ impl Sock {
         self.inner.writable(false)
     }
 
+    /// Whether something can be sent now.
+    pub(crate) fn has_room(&self) -> bool {
+        let mut look = [PollFd::new(self, PollFlags::OUT)];
+        // What cannot be looked at is found out by sending.
+        !matches!(rustix::event::poll(&mut look, Some(&Timespec::default())), Ok(0))
+    }
+
     /// Sends all of `bytes`, waiting for room as often as needed.
     ///
     /// # Errors
@@ -153,6 +161,12 @@ impl Sock {
     /// Bytes that were sent and that the peer has not acknowledged yet.
     pub(crate) fn undelivered(&self) -> usize {
         super::sys::queued(self.inner.as_raw_fd())
+    }
+
+    /// Has the kernel take no more than about `bytes` that it cannot send yet. A kernel that does not know this takes as
+    /// much as ever.
+    pub(crate) fn limit_unsent(&self, bytes: u32) {
+        let _ = socket2::SockRef::from(self).set_tcp_notsent_lowat(bytes);
     }
 
     /// Whether the peer's kernel has acknowledged nothing of what was sent.

@@ -14,3 +14,4 @@ mod lanes;
 mod relay;
 mod reload;
 mod remotes;
+mod strangers;

@@ -94,6 +94,23 @@ mod tests {
     }
 
     #[test]
+    fn sources_in_credit_are_forgotten_before_those_that_are_barred() {
+        let (mut sources, now) = (Sources::default(), Instant::now());
+        let number = |number: u32| IpAddr::from(Ipv4Addr::from_bits(0x0a00_0000 + number));
+        for stranger in 1..MAX_SOURCES as u32 {
+            sources.failed(number(stranger), now);
+        }
+        let later = now + Duration::from_millis(125);
+        fail_often(&mut sources, "10.0.0.0", later);
+        assert_eq!(sources.failures.len(), MAX_SOURCES);
+        sources.failed(number(1), later);
+        assert_eq!(sources.failures.len(), MAX_SOURCES, "no new one");
+        sources.failed(number(MAX_SOURCES as u32), later);
+        assert_eq!(sources.failures.len(), 3);
+        assert!(sources.is_barred(number(0), later));
+    }
+
+    #[test]
     fn number_of_remembered_sources_is_bounded() {
         let (mut sources, now) = (Sources::default(), Instant::now());
         for number in 0..2 * MAX_SOURCES as u32 {

@@ -5,9 +5,6 @@ use crate::model::{MuxParams, MuxVersion};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Bytes that one step of the script may feed at most.
-const MAX_STEP_BYTES: usize = 255;
-
 /// Feeds a [`Mux`] what `data` says and checks what it promises.
 ///
 /// The first byte chooses version, role and kind of peer. Then steps follow: a byte for what the driver does and,
@@ -98,7 +95,7 @@ impl Run {
         let Some((length, rest)) = script.split_first() else {
             return false;
         };
-        let (bytes, rest) = rest.split_at(rest.len().min(usize::from(*length).min(MAX_STEP_BYTES)));
+        let (bytes, rest) = rest.split_at(rest.len().min(usize::from(*length)));
         *script = rest;
         let held = &mut self.held;
         let result = self.mux.receive(self.now, bytes, &mut |incoming| match incoming {

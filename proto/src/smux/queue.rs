@@ -46,3 +46,20 @@ impl IdQueue {
         self.ids.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queue_is_swept_when_more_than_its_slack_is_dead() {
+        let mut queue = IdQueue::default();
+        let ids = 0..(2 + SLACK as StreamId);
+        ids.for_each(|id| queue.push(id));
+        queue.sweep(1, |id| id == 7);
+        assert_eq!(queue.len(), 2 + SLACK);
+        queue.push(1000);
+        queue.sweep(1, |id| id == 7);
+        assert_eq!((queue.len(), queue.pop()), (1, Some(7)));
+    }
+}

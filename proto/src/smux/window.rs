@@ -1,9 +1,10 @@
 //! Receive windows of v2: how much each stream may have in flight (`spec/smux.md`, Streams and Rules for us).
 //!
-//! Every stream can always get the floor. What the receive buffer has beyond the floors is a pool; a stream may hold
-//! up to three quarters of what the others leave of it, so that a single stream can have nearly all, many share it,
-//! and a newcomer always finds something. As nothing promised can be taken back, a stream that has more than
-//! its share gives it up by consuming without being promised more.
+//! Every stream can always get the floor; the floors of all streams together are at most a quarter of the receive
+//! buffer, however many streams there may be. The rest is a pool; a stream may hold up to three quarters of what the
+//! others leave of it, so that a single stream can have nearly all, many share it, and a newcomer always finds
+//! something. As nothing promised can be taken back, a stream that has more than its share gives it up by consuming
+//! without being promised more.
 
 use super::Config;
 use std::time::Duration;
@@ -88,7 +89,7 @@ pub(super) struct Pool {
 impl Pool {
     pub(super) fn new(config: &Config) -> Self {
         let floor = INITIAL_WINDOW
-            .min(config.receive_buffer / config.max_streams.max(1))
+            .min(config.receive_buffer / 4 / config.max_streams.max(1))
             .max(1);
         let floors = u64::from(floor) * u64::from(config.max_streams);
         Self {

@@ -69,11 +69,16 @@ impl Netns {
 
     /// Runs `ip ARGS` inside.
     pub fn ip(&self, args: &str) -> Result<()> {
-        let output = self.enter(|| Command::new("ip").args(args.split(' ')).output())?;
-        let output = output.context(Missing("the tool ip is missing"))?;
+        self.run("ip", args)
+    }
+
+    /// Runs a tool of iproute2 inside.
+    pub fn run(&self, tool: &str, args: &str) -> Result<()> {
+        let output = self.enter(|| Command::new(tool).args(args.split(' ')).output())?;
+        let output = output.context(Missing("a tool of iproute2 (ip, tc) is missing"))?;
         ensure!(
             output.status.success(),
-            "ip {args}: {}",
+            "{tool} {args}: {}",
             String::from_utf8_lossy(&output.stderr)
         );
         Ok(())

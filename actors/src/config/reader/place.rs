@@ -80,3 +80,19 @@ fn shorten(text: &str) -> String {
         Some((end, _)) => format!("{}...", &text[..end]),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_beyond_what_is_shown_is_cut() {
+        // Counted in characters, not in bytes.
+        let longest = "\u{e9}".repeat(MAX_SHOWN_CHARS);
+        assert_eq!(quote(&longest), format!("\"{longest}\""));
+        assert_eq!(quote(&format!("{longest}x")), format!("\"{longest}...\""));
+        let key = "k".repeat(MAX_SHOWN_CHARS);
+        assert_eq!(Place::root().child(&key, 1).key, key);
+        assert_eq!(Place::root().child(&format!("{key}k"), 1).key, format!("{key}..."));
+    }
+}

@@ -51,3 +51,16 @@ pub(super) fn nearest(key: &str, known: &[&[&str]]) -> String {
         None => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_too_long_to_be_a_typing_mistake_gets_no_hint() {
+        let known: &[&[&str]] = &[&["transport"]];
+        let hint = ", the nearest known key is transport";
+        assert_eq!(nearest(&"t".repeat(MAX_COMPARED_BYTES), known), hint);
+        assert_eq!(nearest(&"t".repeat(MAX_COMPARED_BYTES + 1), known), "");
+    }
+}

@@ -1,5 +1,6 @@
 //! Tests of the whole way from text to specification.
 
+mod bounds;
 mod examples;
 mod fuzzing;
 mod keys;

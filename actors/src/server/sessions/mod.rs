@@ -13,13 +13,14 @@ use kameo::prelude::*;
 use kariz_proto::control::SessionId;
 use kariz_proto::model::ServiceName;
 use kariz_proto::session::{
-    AuthRequest, Claim as Claimed, Decision, Grant, Outcome, Ownership, ProvenService, Verdict,
+    AuthRequest, Claim as Claimed, CloseReason, Decision, Grant, Outcome, Ownership, ProvenService, Verdict,
 };
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::sleep_until;
 
 /// Most sessions at a time.
@@ -118,8 +119,7 @@ impl Sessions {
         let (session, epoch) = self
             .ownership
             .preview(request.instance, SessionId(u64::from_be_bytes(fresh)));
-        if !self.sessions.contains_key(&session) && self.sessions.len() >= MAX_SESSIONS {
-            tracing::warn!(reason = "too many sessions", limit = MAX_SESSIONS, "session refused");
+        if !self.has_room_for(session) {
             return None;
         }
         let grant = |service: &ProvenService| match self.ownership.is_free_for(&service.name, request.instance) {
@@ -135,10 +135,19 @@ impl Sessions {
         })
     }
 
+    /// Whether a session is there already, or another one may be.
+    fn has_room_for(&self, session: SessionId) -> bool {
+        let fits = self.sessions.contains_key(&session) || self.sessions.len() < MAX_SESSIONS;
+        if !fits {
+            tracing::warn!(reason = "too many sessions", limit = MAX_SESSIONS, "session refused");
+        }
+        fits
+    }
+
     async fn establish(
         &mut self,
         Establish {
-            driver,
+            mut driver,
             established,
             proven,
             peer,
@@ -148,6 +157,13 @@ impl Sessions {
         // Another carrier of the same client may have been faster since this one's epoch was chosen.
         if self.ownership.preview(instance, session) != (session, epoch) {
             tracing::debug!(%peer, session_id = %session, reason = "overtaken", "session refused");
+            return;
+        }
+        // Others may have come up since this one was let in.
+        if !self.has_room_for(session) {
+            let machine = &mut driver.machine;
+            machine.close(now(), CloseReason::RateLimitExceeded, Duration::ZERO, "no room");
+            tokio::spawn(driver.finish());
             return;
         }
         self.ownership.attach(instance, session);
@@ -276,3 +292,6 @@ impl Sessions {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,9 @@
-use super::first::{PREFIX_CONTROL, PREFIX_RESUME};
+use super::first::{PREFIX_CARRIER, PREFIX_CONTROL, PREFIX_RESUME};
+use super::frame::{mac, voucher_bytes};
 use super::*;
 use crate::control::{CarrierKey, Epoch, SessionId, Voucher, WorkerIndex};
+use crate::session::wire;
+use hmac::Mac;
 use proptest::prelude::*;
 use std::net::SocketAddr;
 
@@ -92,6 +95,58 @@ fn the_longest_first_flight_fits_the_bound() {
     assert!(hello_bytes().len() <= MAX_FIRST_BYTES);
 }
 
+/// A message of exactly `MAX_CARRIER_MESSAGE_BYTES`: the rest is a field of a later version.
+fn padded(message: &impl prost::Message) -> Vec<u8> {
+    let mut bytes = message.encode_to_vec();
+    let padding = MAX_CARRIER_MESSAGE_BYTES - bytes.len() - 4;
+    // Field 100.
+    bytes.extend_from_slice(&[0xa2, 0x06]);
+    prost::encoding::encode_varint(padding as u64, &mut bytes);
+    bytes.resize(MAX_CARRIER_MESSAGE_BYTES, 0);
+    bytes
+}
+
+/// With its length in front and its MAC behind.
+fn framed(message: &[u8], label: &[u8], bound: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    prost::encoding::encode_varint(message.len() as u64, &mut bytes);
+    bytes.extend_from_slice(message);
+    let mac: [u8; 32] = mac(&KEY, label, bound, message).finalize().into_bytes().into();
+    bytes.extend_from_slice(&mac);
+    bytes
+}
+
+#[test]
+fn the_longest_open_of_a_later_version_is_taken_at_its_last_byte() {
+    let message = padded(&wire::Open {
+        service: "web".into(),
+        visitor_ip: vec![127, 0, 0, 1],
+        ..Default::default()
+    });
+    let bytes = framed(&message, b"kariz1 open", &voucher_bytes(&VOUCHER));
+    assert_eq!(bytes.len(), MAX_OPEN_BYTES);
+    let auth = Some((&KEY, &VOUCHER));
+    assert_eq!(Open::decode(&bytes[..MAX_OPEN_BYTES - 1], auth), Ok(None));
+    let (open, length) = Open::decode(&bytes, auth).unwrap().unwrap();
+    assert_eq!((&*open.service, length), ("web", MAX_OPEN_BYTES));
+}
+
+#[test]
+fn the_longest_hello_of_a_later_version_is_taken_at_its_last_byte() {
+    let message = padded(&wire::CarrierHello {
+        voucher: voucher_bytes(&VOUCHER).to_vec(),
+        ..Default::default()
+    });
+    let frame = framed(&message, b"kariz1 carrier", &PREFIX_CARRIER);
+    let bytes = [&PREFIX_CARRIER, &frame[..]].concat();
+    assert_eq!(bytes.len(), MAX_FIRST_BYTES);
+    assert_eq!(parse_first(&bytes[..MAX_FIRST_BYTES - 1]), Ok(First::Incomplete));
+    let Ok(First::Carrier { hello, consumed }) = parse_first(&bytes) else {
+        panic!("not a carrier");
+    };
+    assert!(hello.verify(&KEY) && consumed == MAX_FIRST_BYTES);
+}
+
 #[test]
 fn open_and_ready_need_the_right_key_and_voucher() {
     let other = Voucher {
@@ -124,7 +179,6 @@ fn open_and_ready_need_the_right_key_and_voucher() {
 
 #[test]
 fn values_outside_their_bounds_are_refused_by_name() {
-    use crate::session::wire;
     use prost::Message;
     let good = wire::Open {
         service: "a".into(),

@@ -137,6 +137,10 @@ fn only_so_many_wait_for_one_service() {
     ownership.claim(now, &web(), B);
     assert_eq!(ownership.answered(A), [taken(B, A)]);
     // B was told, but there was no room for it in the line.
-    assert_eq!(ownership.remove(A).first(), Some(&granted(SessionId(100), None)));
-    assert_eq!(ownership.release(&web(), B), []);
+    let line = (0..MAX_WAITERS as u64).map(|number| SessionId(100 + number));
+    let last = line.fold(A, |holder, next| {
+        assert_eq!(ownership.release(&web(), holder), [granted(next, None)]);
+        next
+    });
+    assert_eq!(ownership.release(&web(), last), []);
 }

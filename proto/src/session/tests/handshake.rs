@@ -123,6 +123,25 @@ fn a_client_takes_only_what_it_has_offered() {
 }
 
 #[test]
+fn the_longest_hello_is_heard_and_a_longer_one_is_not() {
+    // The message that bears it begins with a public key of 32 bytes.
+    let padded = |length: usize| {
+        let mut hello = hello().encode_to_vec();
+        let padding = length - 32 - hello.len() - 4;
+        // Field 99, of a later version.
+        hello.extend_from_slice(&[0x9a, 0x06]);
+        prost::encoding::encode_varint(padding as u64, &mut hello);
+        hello.resize(hello.len() + padding, 0);
+        hello
+    };
+    let (cause, challenge) = server_hears(&padded(MAX_HELLO_BYTES));
+    assert_eq!((cause, challenge.map(|challenge| challenge.version)), (None, Some(1)));
+    let (cause, challenge) = server_hears(&padded(MAX_HELLO_BYTES + 1));
+    assert_eq!(cause, Some(CloseCause::Violation(Violation::HandshakeTooLong)));
+    assert_eq!(challenge, None);
+}
+
+#[test]
 fn a_refusal_cannot_forge_log_lines() {
     let refused = Some(wire::Refused {
         features: 0,

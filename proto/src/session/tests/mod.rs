@@ -1,5 +1,6 @@
 //! Both machines against each other, and against those who mean them harm.
 
+mod bounds;
 mod fuzzing;
 mod handshake;
 mod hostile;

@@ -227,6 +227,8 @@ fn a_session_holds_no_more_services_than_its_bound() {
     let names: Vec<String> = (0..1024).map(|number| format!("service-{number}")).collect();
     let too_many = names.iter().map(|name| offer(name, "x")).collect();
     assert_eq!(pair.client.register(pair.now, too_many), Err(SessionError::Limit));
+    let most = names[1..].iter().map(|name| offer(name, "x")).collect();
+    assert_eq!(pair.client.register(pair.now, most), Ok(()));
     let twice = vec![offer("mail", "x"), offer("mail", "y")];
     assert_eq!(pair.client.register(pair.now, twice), Err(SessionError::Duplicate));
 }
@@ -285,6 +287,21 @@ fn a_service_offered_anew_with_a_wrong_token_is_lost() {
     assert_eq!(pair.server_events.last(), Some(&lost));
     let refused = ServiceOutcome::Refused(Refusal::WrongToken);
     assert_eq!(registered(&pair), [status("web", refused)]);
+}
+
+#[test]
+fn what_just_finds_room_is_asked_about() {
+    let mut pair = Pair::up();
+    let names: Vec<String> = (1..1024).map(|number| format!("service-{number}")).collect();
+    let services: Vec<_> = names.iter().map(|name| (name.as_str(), "secret")).collect();
+    pair.server.set_services(known(&services));
+    let offers = names.iter().map(|name| offer(name, "secret")).collect();
+    pair.client.register(pair.now, offers).unwrap();
+    pair.run();
+    let Some(ServerEvent::Registering { proven, .. }) = pair.server_events.last() else {
+        panic!("{:?}", pair.server_events);
+    };
+    assert_eq!(proven.len(), 1023);
 }
 
 #[test]

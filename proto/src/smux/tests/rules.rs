@@ -120,6 +120,24 @@ fn closed_stream_stays_until_its_bytes_are_consumed() {
 }
 
 #[test]
+fn stream_is_refused_while_too_many_closed_ones_wait_for_their_targets() {
+    let mut end = dialled(Config {
+        max_streams: 2,
+        ..kariz(MuxVersion::V2)
+    });
+    for id in [2, 4, 6, 8] {
+        assert_eq!(end.receive_all(&[syn(id), push(id, b"x"), fin(id)]).unwrap().len(), 3);
+        end.mux.finish(id);
+        end.control();
+    }
+    assert_eq!((end.mux.streams(), end.mux.streams.len()), (0, 4));
+    assert_eq!(end.receive(&syn(10)), Ok(vec![]));
+    assert_eq!(end.mux.counters().refused, 1);
+    end.mux.consumed(2, 1);
+    assert_eq!(end.receive(&syn(12)), Ok(vec![Event::Opened(12)]));
+}
+
+#[test]
 fn reset_between_kariz_ends_is_rst() {
     let mut end = dialled(kariz(MuxVersion::V2));
     end.receive_all(&[syn(2), push(2, b"x")]).unwrap();
@@ -217,6 +235,17 @@ fn foreign_streams_may_arrive_in_another_order_than_their_ids() {
         end.receive(&syn(u32::MAX - 2050)),
         Err(Violation::IdTooLow(u32::MAX - 2050))
     );
+}
+
+#[test]
+fn oldest_of_too_many_skipped_ids_are_given_up() {
+    let mut end = End::new(Role::Accepted, foreign(MuxVersion::V2));
+    // 3 to 2047 are skipped, which is one less than may be, then two more.
+    end.receive(&syn(2049)).unwrap();
+    end.receive(&syn(2055)).unwrap();
+    assert_eq!(end.receive(&syn(5)), Ok(vec![Event::Opened(5)]));
+    assert_eq!(end.receive(&syn(2053)), Ok(vec![Event::Opened(2053)]));
+    assert_eq!(end.receive(&syn(3)), Err(Violation::IdTooLow(3)));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Control frames, first bytes and turns; flow control of v1.
 
 use super::*;
-use crate::smux::{MAX_FIRST_BYTES, QueueError};
+use crate::smux::{MAX_FIRST_BYTES, MAX_PAYLOAD_BYTES, QueueError};
 
 #[test]
 fn finished_stream_sends_one_fin_and_nothing_else() {
@@ -110,6 +110,20 @@ fn turn_respects_room_frame_size_and_window() {
     assert_eq!(end.pull(10), Some((id, 10)));
     end.mux.set_ready(id, false);
     assert!(!end.mux.has_pending());
+}
+
+#[test]
+fn frame_has_no_more_payload_than_its_header_can_say() {
+    let mut end = dialled(Config {
+        frame_size: u16::MAX,
+        ..kariz(MuxVersion::V1)
+    });
+    let id = end.mux.open(0).unwrap();
+    end.control();
+    end.mux.set_ready(id, true);
+    let pull = end.mux.next_data(1 << 20).unwrap();
+    assert!(pull.max_len == MAX_PAYLOAD_BYTES && pull.window > MAX_PAYLOAD_BYTES);
+    assert_eq!(end.mux.pulled(id, MAX_PAYLOAD_BYTES)[2..4], [0xff, 0xff]);
 }
 
 #[test]

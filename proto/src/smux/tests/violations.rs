@@ -65,6 +65,12 @@ fn update_and_reset_of_another_length() {
         &[frame(2, Command::Update, 3, &[0; 7])],
         Violation::WrongLength { command: 4, length: 7 },
     );
+    // Longer than any control frame: refused by its header, so that nothing of it is kept.
+    expect(
+        accepted(),
+        &[frame(2, Command::Update, 3, &[0; 9])[..HEADER_BYTES].to_vec()],
+        Violation::WrongLength { command: 4, length: 9 },
+    );
     expect(
         accepted(),
         &[frame(2, Command::Reset, 3, &[0; 8])],
@@ -199,6 +205,9 @@ fn consumed_that_runs_backwards() {
 
 #[test]
 fn window_that_is_too_large() {
+    let mut largest = sender(kariz(MuxVersion::V2));
+    largest.receive(&update(2, 50, MAX_WINDOW)).unwrap();
+    assert_eq!(largest.mux.streams[&2].outbound.room(true), MAX_WINDOW - 50);
     expect(
         sender(kariz(MuxVersion::V2)),
         &[update(2, 50, MAX_WINDOW + 1)],
@@ -215,19 +224,33 @@ fn window_that_is_taken_back() {
     );
 }
 
-#[test]
-fn opener_that_does_not_read_its_refusals() {
-    let mut end = End::new(
-        Role::Accepted,
-        Config {
-            max_streams: 1,
-            ..kariz(MuxVersion::V2)
-        },
-    );
+/// An end that refuses every further stream, and whose refusals up to the bound wait to be sent.
+fn refusing(config: Config) -> End {
+    let max_streams = 1;
+    let mut end = End::new(Role::Accepted, Config { max_streams, ..config });
     end.receive(&syn(3)).unwrap();
     for n in 0..MAX_PENDING_RESETS as u32 {
-        end.receive(&syn(5 + 2 * n)).unwrap();
+        assert_eq!(end.receive(&syn(5 + 2 * n)), Ok(vec![]));
     }
+    end
+}
+
+#[test]
+fn opener_that_does_not_read_its_refusals() {
     let next = 5 + 2 * MAX_PENDING_RESETS as u32;
-    expect(end, &[syn(next)], Violation::ResetFlood);
+    for config in [kariz(MuxVersion::V2), foreign(MuxVersion::V2)] {
+        expect(refusing(config), &[syn(next)], Violation::ResetFlood);
+    }
+    let mut end = refusing(kariz(MuxVersion::V2));
+    end.mux.write_control(&mut [0; 16]);
+    assert_eq!(end.receive(&syn(next)), Ok(vec![]), "one refusal has left");
+}
+
+#[test]
+fn end_with_a_backlog_of_resets_opens_nothing() {
+    let mut end = refusing(kariz(MuxVersion::V2));
+    end.mux.config.max_streams = 2;
+    assert_eq!(end.mux.open(0), Err(OpenError::ResetBacklog));
+    end.mux.write_control(&mut [0; 16]);
+    assert_eq!(end.mux.open(0), Ok(2));
 }
