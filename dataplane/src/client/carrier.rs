@@ -112,7 +112,7 @@ fn cross(
         if let End::Fault(fault) | End::NotBegun(fault) = relay(&worker, &carrier, &sock, &limiter, (None, None)).await
         {
             worker.count(Counter::Resets);
-            tracing::debug!(service = %target.name, %fault, "visitor reset");
+            tracing::debug!(service = %target.name, bytes = %sock.traffic(), reason = %fault, "visitor reset");
         }
         drop(busy);
     }

@@ -173,6 +173,10 @@ impl Carrier {
 
     /// Aborts a stream: the peer sees a reset, and so does the socket here.
     fn abort(&self, stream: &Stream, reason: Abort) {
+        stream.log_reset(match reason {
+            Abort::Peer => "its connection here broke",
+            Abort::Refused => "refused",
+        });
         self.mux.borrow_mut().reset(stream.id, reason as u32);
         stream.die();
         self.forget(stream);

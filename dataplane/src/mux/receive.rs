@@ -124,6 +124,7 @@ fn hand_on(worker: &Rc<Worker>, carrier: &Rc<Carrier>, mut work: &[Work], input:
                 Work::Ended(_) => ended(carrier, stream),
                 Work::Reset(_) => {
                     worker.count(Counter::Resets);
+                    stream.log_reset("the other end reset it");
                     stream.die();
                     carrier.forget(stream);
                 }

@@ -110,6 +110,21 @@ impl Stream {
         self.kick();
     }
 
+    /// One line for a stream that does not end cleanly.
+    pub(super) fn log_reset(&self, reason: &str) {
+        tracing::debug!(
+            stream_id = self.id,
+            service = self
+                .visit
+                .as_ref()
+                .map(|visit| visit.service.spec.borrow().name.to_string()),
+            peer = self.visit.as_ref().map(|visit| visit.peer.to_string()),
+            bytes = self.sock.get().map(|sock| sock.traffic().to_string()),
+            reason,
+            "stream reset"
+        );
+    }
+
     pub(super) fn is_dead(&self) -> bool {
         self.dead.get()
     }

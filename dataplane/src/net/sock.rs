@@ -169,9 +169,15 @@ impl Sock {
         let _ = socket2::SockRef::from(self).set_tcp_notsent_lowat(bytes);
     }
 
-    /// Whether the peer's kernel has acknowledged nothing of what was sent.
+    /// Bytes received, and bytes sent that the peer's kernel has acknowledged; for logs.
+    pub(crate) fn traffic(&self) -> Traffic {
+        let (received, acknowledged) = super::sys::traffic(self.inner.as_raw_fd());
+        Traffic { received, acknowledged }
+    }
+
+    /// Whether the peer's kernel has acknowledged nothing of what was sent (it may count the SYN).
     pub(crate) fn nothing_arrived(&self) -> bool {
-        super::sys::acknowledged(self.inner.as_raw_fd()).is_some_and(|bytes| bytes <= 1)
+        self.traffic().acknowledged <= 1
     }
 
     /// The kernel's measurement of a round trip, if there is one.
@@ -195,6 +201,21 @@ impl Sock {
             drop(std::ptr::read(&raw const this.table));
             OwnedFd::from_raw_fd(std::ptr::read(&raw const this.inner).into_raw_fd())
         }
+    }
+}
+
+/// What has crossed a connection, as the kernel counts it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Traffic {
+    /// Bytes that came.
+    pub(crate) received: u64,
+    /// Bytes that went and arrived.
+    pub(crate) acknowledged: u64,
+}
+
+impl std::fmt::Display for Traffic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} in, {} out", self.received, self.acknowledged)
     }
 }
 

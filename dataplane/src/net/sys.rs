@@ -34,9 +34,9 @@ pub(super) fn of_raw(fd: RawFd) -> Option<TcpInfo> {
     })
 }
 
-/// Bytes that the peer's kernel has acknowledged (`tcpi_bytes_acked`; it may count the SYN, too).
-pub(super) fn acknowledged(fd: RawFd) -> Option<u64> {
-    raw_info(fd).map(|info| info.tcpi_bytes_acked)
+/// Bytes of a connection that were received, and that were sent and acknowledged.
+pub(super) fn traffic(fd: RawFd) -> (u64, u64) {
+    raw_info(fd).map_or((0, 0), |info| (info.tcpi_bytes_received, info.tcpi_bytes_acked))
 }
 
 /// The smoothed round-trip time of a connection.

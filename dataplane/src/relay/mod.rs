@@ -61,7 +61,7 @@ fn cross(
             relay(&worker, &visitor, &remote, &limiter, (None, None)).await
         {
             worker.count(Counter::Resets);
-            tracing::debug!(service = %spec.name, %peer, %fault, "visitor reset");
+            tracing::debug!(service = %spec.name, %peer, bytes = %visitor.traffic(), reason = %fault, "visitor reset");
         }
         drop(counted);
     }

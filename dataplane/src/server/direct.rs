@@ -73,7 +73,8 @@ pub(super) fn serve(
             }
             End::Fault(fault) | End::NotBegun(fault) => {
                 worker.count(Counter::Resets);
-                tracing::debug!(service = %service.spec.borrow().name, %peer, %fault, "visitor reset");
+                let (spec, session) = (service.spec.borrow(), carrier.session.spec());
+                tracing::debug!(service = %spec.name, %peer, session_id = %session.session, bytes = %sock.traffic(), reason = %fault, "visitor reset");
             }
         }
         drop(counted);

@@ -15,3 +15,4 @@ mod relay;
 mod reload;
 mod remotes;
 mod strangers;
+mod waiting;

@@ -12,7 +12,7 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
-const SESSION: SessionId = SessionId(77);
+pub(crate) const SESSION: SessionId = SessionId(77);
 const LINK: LinkId = LinkId(5);
 const SERVICE: ServiceId = ServiceId(1);
 
@@ -59,7 +59,12 @@ pub(crate) struct Tunnel {
 impl Tunnel {
     /// A tunnel to a target on this machine.
     pub(crate) fn start(io: IoDriver, way: Way, target: u16) -> Self {
-        let (server, client) = (Arc::new(Plane::start(io, 2)), Arc::new(Plane::start(io, 2)));
+        Self::start_with_workers(io, way, target, 2)
+    }
+
+    pub(crate) fn start_with_workers(io: IoDriver, way: Way, target: u16, workers: u16) -> Self {
+        let plane = || Arc::new(Plane::start(io, workers));
+        let (server, client) = (plane(), plane());
         let (port, carriers) = (free_port(), free_port());
         let mux = MuxParams {
             version: way.version,
