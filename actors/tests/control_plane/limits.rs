@@ -50,7 +50,7 @@ async fn a_budget_is_shared_by_the_workers_that_want_it_and_closed_with_its_sess
     sleep(Duration::from_secs(10)).await;
     let alone = granted(&server, budget, 0) - before;
     assert!((950_000..=1_010_000).contains(&alone), "{alone}");
-    net.close(SERVER.parse().unwrap());
+    net.close(SERVER.parse().unwrap()).unwrap();
     drop(client);
     net.set_all(crate::net::Path::Cut);
     let closed =

@@ -33,9 +33,9 @@ impl Net {
         self.servers.lock().unwrap().insert(address, arrivals);
     }
 
-    /// The server refuses connections from now on.
-    pub(crate) fn close(&self, address: SocketAddr) {
-        self.servers.lock().unwrap().remove(&address);
+    /// The server refuses connections from now on; [`Net::listen`] with what this returns makes it accept again.
+    pub(crate) fn close(&self, address: SocketAddr) -> Option<mpsc::Sender<Arrival>> {
+        self.servers.lock().unwrap().remove(&address)
     }
 
     /// How often anybody tried to connect.

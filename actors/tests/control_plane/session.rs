@@ -165,11 +165,26 @@ async fn a_silent_path_is_noticed_at_both_ends_within_three_heartbeats() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_ticket_outlives_dials_that_fail() {
+    let (net, server, client) = pair(&["ssh"]).await;
+    server.fake.session_up(0).await;
+    client.fake.link_up(0).await;
+    let (at_server, dials) = (server.fake.mark(), net.dials());
+    let arrivals = net.close(SERVER.parse().unwrap()).unwrap();
+    net.set_all(Path::Cut);
+    sleep(Duration::from_secs(8)).await;
+    assert!(net.dials() >= dials + 3, "some dials have failed");
+    net.listen(SERVER.parse().unwrap(), arrivals);
+    assert_eq!(server.fake.session_up(at_server).await.epoch, Epoch(2));
+    assert_eq!(server.plane.snapshot().resumed, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_without_control_carrier_ends_after_session_timeout_and_its_listeners_close() {
     let (net, server, client) = pair(&["ssh"]).await;
     let up = server.fake.session_up(0).await;
     let (mark, lost) = (server.fake.mark(), Instant::now());
-    net.close(SERVER.parse().unwrap());
+    net.close(SERVER.parse().unwrap()).unwrap();
     net.set_all(Path::Cut);
     let down = server.fake.wait(mark, |command| match command {
         Command::SessionDown { session } => Some(*session),

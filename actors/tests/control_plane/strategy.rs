@@ -21,7 +21,7 @@ async fn failover_uses_the_next_server_and_returns_to_the_first() {
     let client = Process::start(&net, "10.0.0.2:0", specs::client(&[ONE, TWO], &["ssh"])).await;
     assert_eq!(client.fake.link_up(0).await.remote, ONE.parse().unwrap());
     let (mark, began) = (client.fake.mark(), Instant::now());
-    net.close(ONE.parse().unwrap());
+    net.close(ONE.parse().unwrap()).unwrap();
     net.set_all(Path::Cut);
     assert_eq!(client.fake.link_up(mark).await.remote, TWO.parse().unwrap());
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());

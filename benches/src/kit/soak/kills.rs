@@ -109,14 +109,14 @@ pub(super) fn run(plan: &Plan, target: &Target, kills: u32, seed: u64) -> Result
         } else {
             pair.inner.kill()?
         }
+        // At once, as a supervisor does: who came too late for a carrier of the old process waits for the new one.
+        tally.failed_starts += come_back(plan, &mut pair, victim_is_outer)
+            .with_context(|| format!("kill {kill}: it does not come back; {}", pair.obituary()))?;
+        tally.longest_return_s = tally.longest_return_s.max(killed.elapsed().as_secs_f64());
         for transfer in running {
             let (end, at) = transfer.join();
             tally.count(end, at, killed);
         }
-        let restarted = Instant::now();
-        tally.failed_starts += come_back(plan, &mut pair, victim_is_outer)
-            .with_context(|| format!("kill {kill}: it does not come back; {}", pair.obituary()))?;
-        tally.longest_return_s = tally.longest_return_s.max(restarted.elapsed().as_secs_f64());
         if (kill + 1) % 50 == 0 {
             eprintln!(
                 "{}: {} kills, {} complete, {} reset, {} short",
