@@ -17,7 +17,9 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 
 /// Hands events to the actors that they concern and gives each control carrier a handshake of its own. Waits for
 /// nobody: what an actor has no room for is dropped and counted, since every event is said again while it holds.
@@ -30,10 +32,14 @@ pub(crate) struct Gate {
     arrivals_open: bool,
 }
 
+/// A real client has answered after this.
+const SPEAKS_AT_ONCE: Duration = Duration::from_millis(500);
+
 /// A connection that has not authenticated yet.
 struct Pending {
     task: AbortHandle,
     peer: SocketAddr,
+    since: Instant,
 }
 
 /// Who gets what.
@@ -95,7 +101,11 @@ impl Gate {
             let _gauge = Held::new(&shared, |gauges| &gauges.handshakes);
             handshake(&shared, &sessions, carrier).await;
         });
-        self.pending.push_back(Pending { task, peer });
+        self.pending.push_back(Pending {
+            task,
+            peer,
+            since: Instant::now(),
+        });
     }
 
     /// The oldest handshake gives way when there are too many: it has had the most time, and a real client answers at
@@ -108,7 +118,12 @@ impl Gate {
             && let Some(oldest) = self.pending.pop_front()
         {
             oldest.task.abort();
-            shared.handshake_failed(oldest.peer, &"too many handshakes");
+            // In a crowd also those have to give way who have just come: that is not their fault.
+            if oldest.since.elapsed() < SPEAKS_AT_ONCE {
+                shared.handshake_dropped(oldest.peer, &"too many handshakes");
+            } else {
+                shared.handshake_failed(oldest.peer, &"too many handshakes");
+            }
         }
     }
 

@@ -60,9 +60,9 @@ pub struct ReloadReport {
 pub struct ControlSnapshot {
     /// Gauge: control carriers that have not authenticated yet; bounded by `runtime.max_handshakes`.
     pub handshakes: u64,
-    /// Control carriers dropped because that bound was reached, or the process was draining.
+    /// Control carriers dropped unseen: the process drains, or their source has failed too often.
     pub handshakes_refused: u64,
-    /// Control carriers that failed to authenticate.
+    /// Control carriers that failed to authenticate, or gave way when there were too many.
     pub handshakes_failed: u64,
     /// Gauge: sessions at the server, those without a control carrier included.
     pub sessions: u64,
@@ -120,6 +120,7 @@ impl ControlPlane {
                 self.shared.data_plane.submit(command).await?;
             }
         }
+        relay.ask(relay::Probe).await.map_err(answer)?;
         relay.ask(relay::Apply).await.map_err(answer)?;
         self.apply_client().await;
         let transports = spec.server.iter().map(|server| server.transport);
@@ -194,6 +195,11 @@ impl ControlPlane {
     /// with 70, for its supervisor to start it anew.
     pub async fn failed(&self) {
         self.root.wait_for_shutdown().await;
+    }
+
+    /// The specification in force: what the last reload has made of it.
+    pub fn spec(&self) -> Arc<Spec> {
+        self.shared.spec()
     }
 
     /// Counters and gauges at this moment.

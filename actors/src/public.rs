@@ -1,6 +1,7 @@
 //! What server and relay do alike for the services that they open to the public.
 
 use crate::limits::{Limits, Scope, SetBudgets};
+use crate::plane::StartError;
 use crate::shared::Shared;
 use kameo::prelude::*;
 use kariz_proto::control::{BudgetSet, Command, ServiceId};
@@ -24,6 +25,14 @@ pub(crate) fn in_the_way<'a, S>(
         .filter(|(name, old, _)| blocks(name, listen(old)))
         .map(|(name, ..)| *name)
         .collect()
+}
+
+/// Tests that every address can be listened on.
+pub(crate) async fn probe(shared: &Shared, addresses: impl Iterator<Item = ListenAddr>) -> Result<(), StartError> {
+    for listen in addresses {
+        shared.data_plane.submit(Command::ProbeListen { listen }).await?;
+    }
+    Ok(())
 }
 
 /// Makes a service's budgets what its limits say; what its visitors count against, once every worker knows.

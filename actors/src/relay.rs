@@ -43,6 +43,9 @@ struct Forwarding {
 /// opened regardless.
 pub(crate) struct Apply;
 
+/// Tests that every public address can be listened on. Said at the start, where a predecessor may still have them.
+pub(crate) struct Probe;
+
 /// A remote of this service could not be dialled.
 pub(crate) struct DialFailed(pub(crate) ServiceName);
 
@@ -124,7 +127,16 @@ impl Relay {
 
     async fn open(&mut self, name: &ServiceName, spec: &RelayService) -> Result<(), CommandError> {
         let id = self.shared.service_id(Role::Relay, name);
-        let addresses = resolve(&self.shared, spec).await;
+        let mut addresses = resolve(&self.shared, spec).await;
+        if let Some(before) = self.services.get(name) {
+            for (remote, found) in spec.remotes.iter().zip(&mut addresses) {
+                // A lookup that fails takes nothing away.
+                let place = before.spec.remotes.iter().position(|known| known == remote);
+                if let Some(place) = place.filter(|_| found.is_empty()) {
+                    found.clone_from(&before.addresses[place]);
+                }
+            }
+        }
         let forwarding = Forwarding {
             spec: spec.clone(),
             id,
@@ -235,6 +247,16 @@ async fn resolve(shared: &Arc<Shared>, spec: &RelayService) -> Vec<Vec<IpAddr>> 
         }
     }
     found
+}
+
+impl Message<Probe> for Relay {
+    type Reply = Result<(), StartError>;
+
+    async fn handle(&mut self, Probe: Probe, _: &mut Context<Self, Self::Reply>) -> Self::Reply {
+        let spec = self.shared.spec();
+        let services = spec.relay.iter().flat_map(|relay| relay.services.values());
+        public::probe(&self.shared, services.map(|service| service.listen)).await
+    }
 }
 
 impl Message<Apply> for Relay {

@@ -1,6 +1,6 @@
 //! What of a specification can change while the process runs.
 
-use kariz_proto::model::{ClientSpec, ServerSpec, Spec};
+use kariz_proto::model::{ClientSpec, RuntimeSpec, ServerSpec, Spec};
 
 /// Sections and keys that differ and need a restart.
 pub(crate) fn needs_restart(old: &Spec, new: &Spec) -> Vec<&'static str> {
@@ -28,12 +28,11 @@ pub(crate) fn needs_restart(old: &Spec, new: &Spec) -> Vec<&'static str> {
         (old, new) => differs("client", old.is_some() != new.is_some()),
     }
     let (mut before, mut after) = (old.runtime.clone(), new.runtime.clone());
-    // The program changes the log level itself; the others are read when they are used.
+    // The program changes the log level and the bound on visitors itself; the time to drain is read when it is needed.
     for runtime in [&mut before, &mut after] {
         runtime.log_level = old.runtime.log_level;
+        runtime.max_visitors = old.runtime.max_visitors;
         runtime.drain_timeout = old.runtime.drain_timeout;
-        runtime.max_handshakes = old.runtime.max_handshakes;
-        runtime.handshake_timeout = old.runtime.handshake_timeout;
     }
     differs("runtime", before != after);
     keys
@@ -60,5 +59,16 @@ pub(crate) fn keep_fixed(old: &Spec, new: Spec) -> Spec {
         }),
         (old, _) => old.clone(),
     };
-    Spec { server, client, ..new }
+    // The workers took theirs at the start.
+    let runtime = RuntimeSpec {
+        max_handshakes: old.runtime.max_handshakes,
+        handshake_timeout: old.runtime.handshake_timeout,
+        ..new.runtime
+    };
+    Spec {
+        server,
+        client,
+        runtime,
+        ..new
+    }
 }

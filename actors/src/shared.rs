@@ -124,9 +124,14 @@ impl Shared {
         }
     }
 
-    /// Counts and logs (rarely) a control carrier that did not authenticate.
+    /// Counts and logs (rarely) a control carrier that did not authenticate, and charges its source.
     pub(crate) fn handshake_failed(&self, peer: SocketAddr, reason: &dyn Display) {
         self.sources.lock().failed(peer.ip(), now());
+        self.handshake_dropped(peer, reason);
+    }
+
+    /// The same where it may not be the peer's fault.
+    pub(crate) fn handshake_dropped(&self, peer: SocketAddr, reason: &dyn Display) {
         let failed = self.gauges.handshakes_failed.fetch_add(1, Ordering::Relaxed) + 1;
         if self.may_log_handshake() {
             tracing::warn!(%peer, %reason, failed, "control carrier did not authenticate");

@@ -4,7 +4,7 @@
 use crate::net::{ACCEPT_BATCH, ACCEPT_PAUSE, Accept, Accepted, Sock, accept};
 use crate::signal::Signal;
 use crate::tally::{Share, Tally};
-use crate::worker::{ServiceKind, Worker, spawn};
+use crate::worker::{Mail, ServiceKind, Worker, spawn};
 use crate::{relay, server};
 use futures_util::future::{Either, select};
 use kariz_proto::control::{Counter, PublicService, RefuseReason, ServiceId};
@@ -200,6 +200,22 @@ pub(crate) fn welcome(worker: &Rc<Worker>, service: &Rc<Service>, visitor: Visit
         ServiceKind::Tunnel => server::visit(worker, service, visitor),
         ServiceKind::Relay(remotes) => relay::visit(worker, service, remotes, visitor),
     }
+}
+
+/// Posts a visitor to another worker. A visitor moves once, before any byte of it was read.
+///
+/// # Errors
+/// Gives it back if that worker's mailbox is full.
+pub(crate) fn hand_to(worker: &Worker, there: usize, mut visitor: Visitor) -> Result<(), Visitor> {
+    visitor.moved = true;
+    visitor.admission.move_to(there);
+    worker.post(there, Mail::Visitor(visitor)).map_err(|mail| match mail {
+        Mail::Visitor(mut visitor) => {
+            visitor.admission.move_to(worker.place());
+            visitor
+        }
+        _ => unreachable!("a mailbox gives back what was posted"),
+    })
 }
 
 /// Counts and logs a visitor that is turned away; dropping its armed socket resets it.

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Few are no crowd: so many more than twice the mean a worker may have.
+const SLACK: u64 = 8;
+
 /// A count over all workers, of which each worker's part is known: a worker that died never gives back what it had
 /// taken, so that its successor's host does.
 #[derive(Debug)]
@@ -44,6 +47,17 @@ impl Tally {
     /// How many there are.
     pub(crate) fn total(&self) -> u64 {
         self.total.load(Ordering::Acquire)
+    }
+
+    /// Who should take what comes to `worker` next: whoever has the fewest, if `worker` has more than twice the mean (and
+    /// [`SLACK`]). The kernel spreads connections over listeners by their addresses, and not always evenly.
+    pub(crate) fn relief(&self, worker: usize) -> Option<usize> {
+        let workers = self.parts.len() as u64;
+        let part = |part: &Part| part.0.load(Ordering::Relaxed);
+        if part(&self.parts[worker]) * workers <= 2 * self.total.load(Ordering::Relaxed) + SLACK * workers {
+            return None;
+        }
+        (0..self.parts.len()).min_by_key(|other| part(&self.parts[*other]))
     }
 
     /// Takes back what a worker that is dead had taken. A share of it that is dropped later counts no more.
@@ -91,6 +105,17 @@ mod tests {
         assert_eq!(tally.total(), 2);
         drop(shares);
         assert_eq!(tally.total(), 0);
+    }
+
+    #[test]
+    fn worker_with_more_than_twice_the_mean_is_relieved_by_the_one_with_the_fewest() {
+        let tally = Tally::new(4);
+        let mut shares: Vec<_> = (0..10).map(|_| tally.take(0, 99).unwrap()).collect();
+        shares.extend([1, 1, 2, 3].map(|worker| tally.take(worker, 99).unwrap()));
+        assert_eq!(tally.relief(0), None, "10 of 14 are more than twice the mean, but few");
+        shares.extend((0..30).map(|_| tally.take(0, 99).unwrap()));
+        assert_eq!(tally.relief(0), Some(2));
+        assert_eq!(tally.relief(1), None);
     }
 
     #[test]

@@ -80,7 +80,6 @@ async fn serve(args: &ConfigArgs, sections: Sections, spec: Spec, logging: &Logg
             return Exit::CannotStart;
         }
     };
-    let drain_timeout = spec.runtime.drain_timeout;
     let stack = match Stack::start(spec).await {
         Ok(stack) => stack,
         Err(error) => {
@@ -106,6 +105,7 @@ async fn serve(args: &ConfigArgs, sections: Sections, spec: Spec, logging: &Logg
             Asked::End => break,
         }
     }
+    let drain_timeout = stack.control.spec().runtime.drain_timeout;
     tracing::info!(deadline = ?drain_timeout, "draining; a second signal ends at once");
     tokio::select! {
         _ = stack.control.drain(drain_timeout) => {}

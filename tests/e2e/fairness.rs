@@ -69,13 +69,15 @@ impl Narrow {
             .server_service(SERVICE, PUBLIC.parse()?)
             .set("runtime.workers", 1)
             .set("server.max_carriers", 1)
-            .set("server.default_mux_concurrency", 128);
+            .set("server.default_mux_concurrency", 128)
+            .set("server.default_mux_recievebuffer", 16 << 20);
         let mut client = Config::client(scene, CARRIER.parse()?);
         client
             .client_service(SERVICE, TARGET.parse()?)
             .set("runtime.workers", 1)
             .set("client.services.web.connection_pool", 1)
-            .set("client.services.web.mux_concurrency", 128);
+            .set("client.services.web.mux_concurrency", 128)
+            .set("client.services.web.mux_recievebuffer", 16 << 20);
         let inside = |netns| Setting {
             netns: Some(netns),
             ..Setting::default()

@@ -194,6 +194,6 @@ fn offer(name: &ServiceName, service: &ClientService) -> ServiceOffer {
         token: service.token.clone(),
         connection_pool: service.connection_pool,
         mux_version: service.mux.version,
-        mux_concurrency: service.mux.concurrency,
+        mux_concurrency: service.mux.usable_concurrency(),
     }
 }

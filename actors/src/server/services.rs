@@ -305,25 +305,14 @@ impl Services {
             .submit(Command::OpenService(Arc::new(public)))
             .await
     }
-
-    async fn probe(&self) -> Result<(), StartError> {
-        for service in self.services.values() {
-            self.shared
-                .data_plane
-                .submit(Command::ProbeListen {
-                    listen: service.spec.listen,
-                })
-                .await?;
-        }
-        Ok(())
-    }
 }
 
 impl Message<Probe> for Services {
     type Reply = Result<(), StartError>;
 
     async fn handle(&mut self, Probe: Probe, _: &mut Context<Self, Self::Reply>) -> Self::Reply {
-        self.probe().await
+        let listens = self.services.values().map(|service| service.spec.listen);
+        public::probe(&self.shared, listens).await
     }
 }
 

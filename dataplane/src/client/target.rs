@@ -1,6 +1,6 @@
 //! Dialling the target of a visitor.
 
-use crate::net::{Sock, connect_any};
+use crate::net::{Sock, connect_any, is_shortage};
 use crate::worker::Worker;
 use kariz_proto::control::{Event, TargetSpec};
 use kariz_proto::session::carrier::OpenError;
@@ -21,12 +21,9 @@ pub(crate) async fn dial(worker: &Rc<Worker>, target: &TargetSpec, port_offset: 
     let addrs: Vec<_> = target.addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
     let result = connect_any(&addrs, &target.socket, &worker.sockets, target.dial_timeout).await;
     result.map_err(|error| {
-        if let Some(address) = addrs.first() {
-            worker.emit(Event::DialFailed {
-                service: target.service,
-                address: *address,
-            });
-        }
+        worker.emit(Event::DialFailed {
+            service: target.service,
+        });
         tracing::debug!(service = %target.name, %error, "target not reached");
         open_error(&error)
     })
@@ -37,9 +34,7 @@ fn open_error(error: &io::Error) -> OpenError {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => OpenError::Refused,
         io::ErrorKind::TimedOut => OpenError::Timeout,
-        _ => match error.raw_os_error() {
-            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => OpenError::Limit,
-            _ => OpenError::Unreachable,
-        },
+        _ if is_shortage(error) => OpenError::Limit,
+        _ => OpenError::Unreachable,
     }
 }

@@ -246,12 +246,9 @@ impl World {
         // only then do the workers close those: if it cannot, nothing has changed.
         let old = self.services.get(&spec.service);
         let own = old.map(|open| open.spec.listen);
-        // A tunnelled service was probed at the start; a session must not hold the host up.
-        let patience = match kind {
-            ServiceKind::Tunnel => Duration::ZERO,
-            ServiceKind::Relay(_) => START_PATIENCE,
-        };
-        let listeners = listener::open(spec.listen, &spec.socket, self.workers, own, patience).map_err(listen_error)?;
+        // Every service was probed at the start; later on nobody is to wait for an address that is taken.
+        let listeners =
+            listener::open(spec.listen, &spec.socket, self.workers, own, Duration::ZERO).map_err(listen_error)?;
         let shared = old.map_or_else(
             || Arc::new(ServiceShared::new(self.workers)),
             |open| open.shared.clone(),

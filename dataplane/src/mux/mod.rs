@@ -110,7 +110,11 @@ impl Carrier {
         // The server opens no more streams than the lower `mux_concurrency` of both ends; one that is over there may be
         // a moment longer alive at the client. (The windows are shared out among this many.)
         sock.limit_unsent(UNSENT_BYTES);
-        let mut config = Config::new(*params, kariz);
+        let params = MuxParams {
+            concurrency: params.usable_concurrency(),
+            ..*params
+        };
+        let mut config = Config::new(params, kariz);
         config.max_streams *= 2;
         let carrier = Rc::new(Self {
             sock,

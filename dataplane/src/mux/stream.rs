@@ -106,7 +106,6 @@ impl Stream {
     /// Ends the stream's task; its socket is closed, which resets it unless it was ended cleanly.
     pub(super) fn die(&self) {
         self.dead.set(true);
-        self.counted.borrow_mut().take();
         self.kick();
     }
 
@@ -259,9 +258,12 @@ async fn run(worker: Rc<Worker>, carrier: Rc<Carrier>, stream: Rc<Stream>) {
         Poll::Pending
     })
     .await;
+    // It counts until everything is delivered: a drain waits for that.
+    let counted = stream.counted.take();
     if stream.writing.get() == Writing::Ended && stream.reading.get() != Reading::Ended {
         Box::pin(deliver_rest(&worker, sock)).await;
     }
+    drop(counted);
 }
 
 /// Writes what the socket takes of the backlog. Returns whether there is a point in waiting for the socket: not

@@ -49,8 +49,8 @@ pub(crate) fn accept(listener: &Sock) -> Accept {
             }),
             None => Accept::Gone,
         },
+        Err(error) if is_shortage(&error) => Accept::Exhausted(error),
         Err(error) => match error.raw_os_error() {
-            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => Accept::Exhausted(error),
             // Linux passes pending network errors of the new connection on through accept (accept(2), Errors).
             Some(
                 libc::ECONNABORTED
@@ -67,6 +67,14 @@ pub(crate) fn accept(listener: &Sock) -> Accept {
             _ => Accept::Broken(error),
         },
     }
+}
+
+/// Whether this process or machine is out of descriptors or memory: no fault of the other end.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+    )
 }
 
 /// An IPv4 address that came through a dual-stack socket in its own form.

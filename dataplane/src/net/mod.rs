@@ -8,7 +8,7 @@ mod sock;
 mod sys;
 mod table;
 
-pub(crate) use accept::{ACCEPT_BATCH, ACCEPT_PAUSE, Accept, Accepted, accept, unmapped};
+pub(crate) use accept::{ACCEPT_BATCH, ACCEPT_PAUSE, Accept, Accepted, accept, is_shortage, unmapped};
 pub(crate) use dial::{connect, connect_any};
 pub(crate) use sock::would_block;
 pub(crate) use sock::{Sock, arm, disarm};

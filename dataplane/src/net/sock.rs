@@ -175,9 +175,10 @@ impl Sock {
         Traffic { received, acknowledged }
     }
 
-    /// Whether the peer's kernel has acknowledged nothing of what was sent (it may count the SYN).
-    pub(crate) fn nothing_arrived(&self) -> bool {
-        self.traffic().acknowledged <= 1
+    /// Whether the first packet was answered with a reset: there was nobody any more to read it. (After a packet that was
+    /// lost, or whose acknowledgement was, nobody knows.)
+    pub(crate) fn met_nobody(&self) -> bool {
+        super::sys::met_nobody(self.inner.as_raw_fd())
     }
 
     /// The kernel's measurement of a round trip, if there is one.

@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use std::mem::{MaybeUninit, size_of};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// The part of `struct tcp_info` that the sweep needs.
@@ -34,6 +34,11 @@ pub(super) fn of_raw(fd: RawFd) -> Option<TcpInfo> {
     })
 }
 
+/// Whether nothing of what was sent was acknowledged (but perhaps the SYN), and nothing had to be sent again.
+pub(super) fn met_nobody(fd: RawFd) -> bool {
+    raw_info(fd).is_some_and(|info| info.tcpi_bytes_acked <= 1 && info.tcpi_total_retrans == 0)
+}
+
 /// Bytes of a connection that were received, and that were sent and acknowledged.
 pub(super) fn traffic(fd: RawFd) -> (u64, u64) {
     raw_info(fd).map_or((0, 0), |info| (info.tcpi_bytes_received, info.tcpi_bytes_acked))
@@ -54,8 +59,8 @@ fn is_connection(info: &libc::tcp_info) -> bool {
 }
 
 /// Whether the peer has reset the connection. (One that only has sent its end may still want an answer.)
-pub(crate) fn was_reset(fd: &OwnedFd) -> bool {
-    raw_info(fd.as_raw_fd()).is_some_and(|info| info.tcpi_state == CLOSE)
+pub(crate) fn was_reset(fd: impl AsFd) -> bool {
+    raw_info(fd.as_fd().as_raw_fd()).is_some_and(|info| info.tcpi_state == CLOSE)
 }
 
 fn raw_info(fd: RawFd) -> Option<libc::tcp_info> {

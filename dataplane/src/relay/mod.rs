@@ -5,9 +5,9 @@ mod remotes;
 pub(crate) use remotes::Remotes;
 
 use crate::flow::{End, relay};
-use crate::net::{Sock, connect_any};
+use crate::net::{Sock, connect_any, is_shortage};
 use crate::preamble;
-use crate::service::{Admission, Service, Visitor, refuse};
+use crate::service::{Admission, Service, Visitor, hand_to, refuse};
 use crate::tally::Share;
 use crate::worker::{Gauge, PanicPoint, Worker, spawn};
 use kariz_proto::control::{Counter, Event, PublicService, RefuseReason};
@@ -18,6 +18,14 @@ use std::sync::Arc;
 
 /// Sends a visitor to a remote.
 pub(crate) fn visit(worker: &Rc<Worker>, service: &Rc<Service>, remotes: Arc<Remotes>, visitor: Visitor) {
+    let relief = worker.shared.visitors.relief(worker.place());
+    let visitor = match relief.filter(|_| !visitor.moved) {
+        Some(there) => match hand_to(worker, there, visitor) {
+            Ok(()) => return,
+            Err(visitor) => visitor,
+        },
+        None => visitor,
+    };
     spawn(worker, serve(worker.clone(), service.clone(), remotes, visitor));
 }
 
@@ -89,13 +97,10 @@ async fn reach(
             Err(error) => {
                 reason = reason_of(&error);
                 tracing::debug!(service = %spec.name, remote = %name, %error, "remote not reached");
-                if let Some(address) = addrs.first() {
-                    worker.emit(Event::DialFailed {
-                        service: spec.service,
-                        address: *address,
-                    });
+                worker.emit(Event::DialFailed { service: spec.service });
+                if !addrs.is_empty() && !is_shortage(&error) {
+                    remote.failed(worker, service, name, port_offset);
                 }
-                remote.failed(worker, service, name, port_offset);
             }
         }
     }
@@ -106,6 +111,7 @@ fn reason_of(error: &io::Error) -> RefuseReason {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => RefuseReason::TargetRefused,
         io::ErrorKind::TimedOut => RefuseReason::TargetTimeout,
+        _ if is_shortage(error) => RefuseReason::VisitorLimit,
         _ => RefuseReason::TargetUnreachable,
     }
 }

@@ -54,14 +54,11 @@ pub(super) fn serve(
             let down = ready(&worker, &carrier.sock, sock, auth, said.clone());
             let before: (Before<'_>, Before<'_>) = (Some(Box::pin(up)), Some(Box::pin(down)));
             let end = relay(&worker, sock, &carrier.sock, &limiter, before).await;
-            // The carrier was dead already, and the client has seen nothing of the visitor: before it hands on a byte
-            // it says Ready, which acknowledges Open.
-            if !(matches!(end, End::NotBegun(Fault::Refused(RefuseReason::CarrierLost)))
-                && carrier.sock.nothing_arrived())
-            {
+            // The carrier was dead already, and the client has seen nothing of the visitor.
+            if !(matches!(end, End::NotBegun(Fault::Refused(RefuseReason::CarrierLost))) && carrier.sock.met_nobody()) {
                 break end;
             }
-            match Box::pin(serving.another(&worker, arrived)).await {
+            match Box::pin(serving.another(&worker, sock, arrived)).await {
                 Some(another) => carrier = another,
                 None => break end,
             }

@@ -25,6 +25,12 @@ use std::time::{Duration, Instant};
 /// At most one log line about failed handshakes in this time.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Why a connection had to give way.
+const TOO_MANY: &str = "too many handshakes";
+
+/// A real client has spoken after this.
+const SPEAKS_AT_ONCE: Duration = Duration::from_millis(500);
+
 /// A carrier that said its Hello: travels to the worker whose voucher it bears.
 pub(crate) struct CarrierArrival {
     pub(crate) fd: OwnedFd,
@@ -33,8 +39,8 @@ pub(crate) struct CarrierArrival {
 }
 
 /// One unauthenticated connection.
-#[derive(Default)]
 struct Handshake {
+    since: Instant,
     evicted: Signal,
     counted: Cell<bool>,
 }
@@ -68,10 +74,15 @@ impl Handshakes {
         self.closing.raise();
     }
 
-    /// Counts and logs (rarely) a connection that was dropped.
+    /// Counts and logs (rarely) a connection that was dropped, and charges its source.
     pub(crate) fn failed(&self, worker: &Worker, peer: SocketAddr, reason: &str) {
-        worker.count(Counter::HandshakesFailed);
         self.sources.borrow_mut().failed(peer.ip(), Instant::now());
+        self.dropped(worker, peer, reason);
+    }
+
+    /// The same where it may not be the peer's fault.
+    pub(crate) fn dropped(&self, worker: &Worker, peer: SocketAddr, reason: &str) {
+        worker.count(Counter::HandshakesFailed);
         if self.last_logged.get().is_none_or(|last| last.elapsed() >= LOG_INTERVAL) {
             self.last_logged.set(Some(Instant::now()));
             let total = worker.counters.get(Counter::HandshakesFailed as usize);
@@ -86,7 +97,11 @@ impl Handshakes {
     /// Registers a handshake; the oldest one gives way when there are too many. It has had the most time, and a
     /// real client speaks at once.
     fn enter(&self, worker: &Rc<Worker>, most: usize) -> Place {
-        let handshake = Rc::new(Handshake::default());
+        let handshake = Rc::new(Handshake {
+            since: Instant::now(),
+            evicted: Signal::default(),
+            counted: Cell::new(false),
+        });
         let mut pending = self.pending.borrow_mut();
         while pending.front().is_some_and(|oldest| oldest.strong_count() == 0) {
             pending.pop_front();
@@ -146,6 +161,7 @@ async fn introduce(worker: Rc<Worker>, accepted: Accepted, control_timeout: Dura
         Ok(sock) => first_message(&worker, sock, &place.handshake.evicted).await,
         Err(_) => Err("the worker has no room"),
     };
+    let since = place.handshake.since;
     drop(place);
     match outcome {
         Ok((First::Carrier { hello, .. }, fd, _)) => route(&worker, CarrierArrival { fd, peer, hello }),
@@ -154,9 +170,11 @@ async fn introduce(worker: Rc<Worker>, accepted: Accepted, control_timeout: Dura
             // be noticed. Options that the kernel refuses leave it as it is.
             let _ = disarm(&fd).and_then(|()| set_user_timeout(&fd, control_timeout));
             if worker.shared.sink.control(ControlArrival { fd, first, peer }).is_err() {
-                handshakes.failed(&worker, peer, "too many sessions at once");
+                handshakes.dropped(&worker, peer, "too many sessions at once");
             }
         }
+        // In a crowd also those have to give way who have just come.
+        Err(TOO_MANY) if since.elapsed() < SPEAKS_AT_ONCE => handshakes.dropped(&worker, peer, TOO_MANY),
         Err(reason) => handshakes.failed(&worker, peer, reason),
     }
 }
@@ -175,7 +193,7 @@ async fn first_message(
         match select(reading, pin!(evicted.raised())).await {
             Either::Left((Ok(parsed), _)) => parsed?,
             Either::Left((Err(_), _)) => return Err("silence"),
-            Either::Right(_) => return Err("too many handshakes"),
+            Either::Right(_) => return Err(TOO_MANY),
         }
     };
     Ok((parsed, sock.into_fd(), first))
@@ -220,6 +238,6 @@ fn route(worker: &Rc<Worker>, arrival: CarrierArrival) {
         worker
             .server
             .handshakes
-            .failed(worker, arrival.peer, "no such worker, or it is busy");
+            .dropped(worker, arrival.peer, "no such worker, or it is busy");
     }
 }

@@ -23,10 +23,11 @@ pub(crate) use handshake::{CarrierArrival, Handshakes, listen};
 pub(crate) use serving::Serving;
 pub(crate) use session::{Session, SessionShared};
 
-use crate::service::{Service, Visitor, refuse, welcome};
-use crate::worker::{Mail, Worker};
+use crate::service::{Service, Visitor, hand_to, refuse, welcome};
+use crate::worker::Worker;
 use kariz_proto::control::{Counter, Epoch, RefuseReason, ServiceId, SessionId, SessionSpec, WorkerIndex};
 use kariz_proto::session::VoucherTable;
+use kariz_proto::session::carrier::CarrierHello;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -59,22 +60,29 @@ const MAX_VOUCHERS: usize = 65536;
 pub(crate) fn visit(worker: &Rc<Worker>, service: &Rc<Service>, visitor: Visitor) {
     let serving = worker.server.serving(visitor.service);
     serving.demand.arrival();
-    if serving.place_here(worker, service) {
+    // Who came earlier has the first place that comes free.
+    let has_place = serving.waiting.len() == 0 && serving.place_here(worker, service);
+    let is_crowded = worker.shared.visitors.relief(worker.place()).is_some();
+    if has_place && !is_crowded {
         return serving.serve(worker, service, visitor);
     }
     let visitor = match hand_over(worker, service, visitor) {
         Ok(()) => return,
+        Err(visitor) if has_place => return serving.serve(worker, service, visitor),
         Err(visitor) => visitor,
     };
     let peer = visitor.peer;
     match serving.waiting.push(worker, visitor) {
-        Ok(()) => serving.refill(worker),
+        Ok(()) => {
+            serving.serve_waiting(worker);
+            serving.refill(worker);
+        }
         Err(reason) => refuse(worker, service, peer, reason),
     }
 }
 
 /// Posts a visitor to a worker that says it has room. A visitor moves once.
-fn hand_over(worker: &Worker, service: &Service, mut visitor: Visitor) -> Result<(), Visitor> {
+fn hand_over(worker: &Worker, service: &Service, visitor: Visitor) -> Result<(), Visitor> {
     if visitor.moved {
         return Err(visitor);
     }
@@ -95,15 +103,7 @@ fn hand_over(worker: &Worker, service: &Service, mut visitor: Visitor) -> Result
     {
         return Err(visitor);
     }
-    visitor.moved = true;
-    visitor.admission.move_to(there);
-    worker.post(there, Mail::Visitor(visitor)).map_err(|mail| match mail {
-        Mail::Visitor(mut visitor) => {
-            visitor.admission.move_to(here);
-            visitor
-        }
-        _ => unreachable!("a mailbox gives back what was posted"),
-    })
+    hand_to(worker, there, visitor)
 }
 
 /// A visitor from another worker.
@@ -123,6 +123,11 @@ pub(crate) fn carrier_arrived(worker: &Rc<Worker>, arrival: CarrierArrival) {
     let errand = genuine
         .as_ref()
         .and_then(|_| role.vouchers.borrow_mut().take(Instant::now(), &arrival.hello.voucher));
+    if errand.is_none() && role.is_late(&arrival.hello) {
+        return role
+            .handshakes
+            .dropped(worker, arrival.peer, "of a control carrier that was replaced");
+    }
     let (Some(session), Some(errand)) = (genuine, errand) else {
         return role
             .handshakes
@@ -234,6 +239,13 @@ impl ServerRole {
             serving.turn_away(worker, RefuseReason::NoSession);
             serving.unbind();
         }
+    }
+
+    /// Whether a carrier claims to be of an older epoch of a session that there is: its key is not known any more.
+    fn is_late(&self, hello: &CarrierHello) -> bool {
+        let sessions = self.sessions.borrow();
+        let session = sessions.get(&hello.session);
+        session.is_some_and(|session| hello.epoch < session.spec().epoch)
     }
 
     fn late_voucher(&self) -> Option<Errand> {

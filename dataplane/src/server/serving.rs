@@ -5,7 +5,7 @@ use super::session::Session;
 use super::waiting::{VISITOR_WAIT, Waiting};
 use super::{CarrierArrival, Errand, direct};
 use crate::mux;
-use crate::net::Sock;
+use crate::net::{Sock, was_reset};
 use crate::service::{Service, Visitor, refuse};
 use crate::tally::Share;
 use crate::worker::{Worker, spawn};
@@ -206,9 +206,15 @@ impl Serving {
     }
 
     /// A carrier for a visitor whose first one was dead already. It waits as long as any visitor may.
-    pub(super) async fn another(self: &Rc<Self>, worker: &Rc<Worker>, arrived: Instant) -> Option<IdleCarrier> {
-        let _returned = self.waiting.returned();
-        while arrived.elapsed() < VISITOR_WAIT && !worker.draining.get() {
+    pub(super) async fn another(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        visitor: &Sock,
+        arrived: Instant,
+    ) -> Option<IdleCarrier> {
+        let _returned = self.waiting.returned()?;
+        let is_open = || worker.services.get(self.service).is_some() && !worker.draining.get();
+        while arrived.elapsed() < VISITOR_WAIT && is_open() && !was_reset(visitor) {
             if let Some(carrier) = self.take_idle() {
                 self.publish(worker);
                 self.refill(worker);
@@ -229,7 +235,7 @@ impl Serving {
             .cloned()
     }
 
-    fn serve_waiting(self: &Rc<Self>, worker: &Rc<Worker>) {
+    pub(super) fn serve_waiting(self: &Rc<Self>, worker: &Rc<Worker>) {
         let Some(service) = worker.services.get(self.service) else {
             return;
         };

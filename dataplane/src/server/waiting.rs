@@ -36,10 +36,12 @@ impl Waiting {
         self.queue.borrow().len() + self.returned.get()
     }
 
-    /// A visitor that had a carrier needs another one.
-    pub(super) fn returned(&self) -> Returned<'_> {
-        self.returned.set(self.returned.get() + 1);
-        Returned(self)
+    /// A visitor that had a carrier needs another one; `None` if there are too many that wait.
+    pub(super) fn returned(&self) -> Option<Returned<'_>> {
+        (self.len() < MAX_WAITING).then(|| {
+            self.returned.set(self.returned.get() + 1);
+            Returned(self)
+        })
     }
 
     /// How long the first has waited.

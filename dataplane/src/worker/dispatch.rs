@@ -57,9 +57,10 @@ pub(super) fn dispatch(worker: &Rc<Worker>, mail: Mail) {
 /// Stops accepting and asking; what is left at the deadline is reset.
 fn drain(worker: &Rc<Worker>, deadline: Instant) {
     worker.draining.set(true);
+    // Those who wait are turned away in the name of their services: those go afterwards.
+    worker.server.drain(worker);
     worker.services.close_all();
     worker.server.handshakes.close();
-    worker.server.drain(worker);
     worker.client.drain();
     let held = worker.clone();
     spawn(worker, async move {

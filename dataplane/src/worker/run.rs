@@ -159,10 +159,10 @@ async fn tick(worker: &Rc<Worker>) {
 }
 
 async fn stop(worker: &Rc<Worker>) -> io::Result<()> {
+    worker.server.drain(worker);
     worker.services.close_all();
     worker.server.handshakes.close();
     worker.client.drain();
-    worker.server.drain(worker);
     let deadline = Instant::now() + STOP_TIMEOUT;
     while !worker.sockets.is_empty() && Instant::now() < deadline {
         worker.sockets.abort_all();

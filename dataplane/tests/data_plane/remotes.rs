@@ -2,10 +2,12 @@
 
 use crate::peers::{ask, echo, eventually, free_port, target, target_on, visit};
 use crate::plane::{Plane, on_each_driver, public, remotes_at};
-use kariz_proto::control::{Command, Event};
+use kariz_proto::control::{Command, CommandError, Event};
 use kariz_proto::model::{IoDriver, Strategy};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// A target that tells its name, then echoes.
 fn named(name: u8) -> impl Fn(TcpStream) + Clone + Send + 'static {
@@ -75,4 +77,35 @@ fn balance_sends_a_visitor_to_the_remote_with_the_fewest() {
         assert_eq!(count, [5, 5]);
         visitors.iter_mut().for_each(|visitor| ask(visitor, b"each its own"));
     });
+}
+
+#[test]
+fn remote_without_an_address_asks_for_a_lookup_and_is_not_put_out() {
+    let port = target(named(1));
+    let plane = Plane::start(IoDriver::Epoll, 1);
+    let known = remotes_at(&[port], Strategy::Failover);
+    let mut unknown = (*known).clone();
+    unknown.remotes[0].1.clear();
+    let spec = public(1, free_port());
+    let listen = spec.listen.ports.first();
+    plane
+        .order(Command::OpenRelay(spec.clone(), Arc::new(unknown)))
+        .unwrap();
+    for _ in 0..5 {
+        assert!(crate::peers::is_turned_away(listen, b"hello"));
+    }
+    assert_eq!(failed_dials(&plane), 5);
+    plane.order(Command::OpenRelay(spec, known)).unwrap();
+    assert_eq!(name_of(&mut visit(listen)), 1);
+}
+
+#[test]
+fn relay_whose_address_is_taken_holds_nobody_up() {
+    let plane = Plane::start(IoDriver::Epoll, 1);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let spec = public(1, taken.local_addr().unwrap().port());
+    let begun = Instant::now();
+    let refused = plane.order(Command::OpenRelay(spec, remotes_at(&[1], Strategy::Failover)));
+    assert!(matches!(refused, Err(CommandError::Listen { .. })), "{refused:?}");
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }

@@ -1,6 +1,6 @@
 //! Visitors that wait for a carrier, and how many carriers are asked for.
 
-use crate::peers::{PATIENCE, ask, echo, ends_with_reset, eventually, free_port, reset, target, visit};
+use crate::peers::{PATIENCE, ask, echo, ends_with_reset, eventually, free_port, is_turned_away, reset, target, visit};
 use crate::plane::{Plane, on_each_driver, public};
 use crate::tunnel::{SESSION, Tunnel, WAYS};
 use kariz_proto::control::{
@@ -10,6 +10,7 @@ use kariz_proto::model::{IoDriver, Lane, MuxParams};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Visitors of one service that wait on one worker, at most (`dataplane/src/server/waiting.rs`).
 const MAX_WAITING: u64 = 4096;
@@ -37,6 +38,24 @@ fn visitor_who_resets_while_waiting_is_let_go_and_one_who_only_has_ended_is_serv
 }
 
 #[test]
+fn who_waits_when_a_drain_begins_is_turned_away_at_once_and_others_go_on() {
+    on_each_driver(|io| {
+        let tunnel = Tunnel::start(io, WAYS[0], target(echo));
+        let mut inside = visit(tunnel.port);
+        ask(&mut inside, b"before");
+        tunnel.lost(Epoch(1));
+        let mut waiting: Vec<_> = (0..12).map(|_| visit(tunnel.port)).collect();
+        eventually("all wait", || tunnel.server.total(Counter::Waiting) == 12);
+        let begun = Instant::now();
+        tunnel.server.order(Command::Drain { deadline: PATIENCE }).unwrap();
+        assert!(waiting.iter_mut().all(ends_with_reset));
+        assert!(begun.elapsed() < PATIENCE / 4, "{:?}", begun.elapsed());
+        eventually("they are counted", || tunnel.server.total(Counter::Refused) == 12);
+        ask(&mut inside, b"after");
+    });
+}
+
+#[test]
 fn visitor_beyond_the_queue_is_turned_away_and_those_in_it_are_served() {
     raise_descriptor_limit();
     let tunnel = Tunnel::start_with_workers(IoDriver::Auto, WAYS[1], target(echo), 1);
@@ -46,7 +65,7 @@ fn visitor_beyond_the_queue_is_turned_away_and_those_in_it_are_served() {
         tunnel.server.total(Counter::Waiting) == MAX_WAITING
     });
     assert_eq!(tunnel.server.total(Counter::Refused), 0);
-    assert!(ends_with_reset(&mut visit(tunnel.port)));
+    assert!(is_turned_away(tunnel.port, b""));
     eventually("it is counted", || tunnel.server.total(Counter::Refused) == 1);
     tunnel.up(Epoch(2));
     for number in [0, MAX_WAITING as usize - 1] {

@@ -12,8 +12,8 @@ use std::time::Duration;
 /// of a dead worker is told everything that still holds.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// Server: check that a public address can be listened on, and leave it closed. Said at start for each service,
-    /// since the listeners themselves open only when a session serves it.
+    /// Server or relay: check that a public address can be listened on, and leave it closed. Said at start for each
+    /// service: here a predecessor's address is waited for, and a tunnelled service opens only when a session serves it.
     ProbeListen {
         /// Where.
         listen: ListenAddr,

@@ -1,7 +1,6 @@
 //! What the data plane tells the control plane.
 
 use super::{Epoch, ServiceId, SessionId, Voucher, WorkerIndex};
-use std::net::SocketAddr;
 
 /// Something that a worker or the data plane's host noticed. Events may be lost when the control plane does not
 /// keep up (counted); whoever says one says it again while it still holds.
@@ -18,12 +17,10 @@ pub enum Event {
         /// One for each carrier.
         vouchers: Vec<Voucher>,
     },
-    /// Client or relay: a target or remote could not be dialled: resolve its name again.
+    /// Client or relay: a target or remote could not be dialled, or has no address: resolve its name again.
     DialFailed {
         /// Which service.
         service: ServiceId,
-        /// The address that failed.
-        address: SocketAddr,
     },
     /// A worker died and has a successor.
     WorkerReplaced {

@@ -1,5 +1,7 @@
 //! How client and server reach each other: the carrier and the lane that a `transport` names.
 
+use crate::smux::INITIAL_WINDOW;
+
 /// The `transport` key: a pair of carrier and lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Transport {
@@ -66,6 +68,21 @@ pub struct MuxParams {
     pub concurrency: u16,
 }
 
+impl MuxParams {
+    /// How many streams a carrier really gets. With v2 each of them may begin with [`INITIAL_WINDOW`] bytes before
+    /// anything can be told to it, and the carrier has to have room for all of it, or a slow stream would hold up the
+    /// others; half of the room is left for windows that grow (`spec/smux.md`, Rules for us).
+    pub fn usable_concurrency(&self) -> u16 {
+        match self.version {
+            MuxVersion::V1 => self.concurrency,
+            MuxVersion::V2 => {
+                let fitting = (self.receive_buffer / 2 / INITIAL_WINDOW).max(1);
+                self.concurrency.min(u16::try_from(fitting).unwrap_or(u16::MAX))
+            }
+        }
+    }
+}
+
 impl Default for MuxParams {
     fn default() -> Self {
         Self {
@@ -75,5 +92,27 @@ impl Default for MuxParams {
             stream_buffer: 2 << 20,
             concurrency: 16,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_streams_than_the_receive_buffer_has_room_for() {
+        let params = |concurrency, version| MuxParams {
+            concurrency,
+            version,
+            ..MuxParams::default()
+        };
+        assert_eq!(params(16, MuxVersion::V2).usable_concurrency(), 16);
+        assert_eq!(params(200, MuxVersion::V2).usable_concurrency(), 32);
+        assert_eq!(params(200, MuxVersion::V1).usable_concurrency(), 200);
+        let small = MuxParams {
+            receive_buffer: 1,
+            ..MuxParams::default()
+        };
+        assert_eq!(small.usable_concurrency(), 1);
     }
 }

@@ -155,6 +155,15 @@ impl MuxKeys<'_> {
             );
             reader.error(&written.place, written.shown.clone(), expected);
         }
+        let usable = params.usable_concurrency();
+        if let Some(written) = self.concurrency.as_ref().filter(|_| usable < params.concurrency) {
+            let expected = format!(
+                "more streams than a receive buffer of {} bytes has room for, {usable} are used: expected a larger \
+                 mux_recievebuffer (128 KiB for each stream)",
+                params.receive_buffer
+            );
+            reader.warning(&written.place, written.shown.clone(), expected);
+        }
         params
     }
 

@@ -87,6 +87,7 @@ impl Session {
             if offer.proven.mux_concurrency > 0 {
                 mux.concurrency = mux.concurrency.min(offer.proven.mux_concurrency);
             }
+            mux.concurrency = mux.usable_concurrency();
             Some(ServedService {
                 service: served.id,
                 pool: offer.proven.connection_pool,
