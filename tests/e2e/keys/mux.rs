@@ -248,7 +248,8 @@ async fn stream_buffer(scene: Scene, key: &'static str) -> Result<()> {
 
 async fn receive_buffer(scene: Scene, key: &'static str) -> Result<()> {
     const STREAMS: usize = 4;
-    const SIZE: i64 = 150_000;
+    /// Room for as many streams on one carrier, each with 128 KiB, and not for much more.
+    const SIZE: i64 = 600_000;
     /// One more frame may arrive after the last one that fitted.
     const FRAME: u64 = 65_535;
     let stream = key
