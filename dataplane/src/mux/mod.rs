@@ -107,13 +107,13 @@ impl Carrier {
         service: Option<ServiceId>,
         share: Box<dyn Any>,
     ) -> Rc<Self> {
-        // The server opens no more streams than the lower `mux_concurrency` of both ends; one that is over there may be
-        // a moment longer alive at the client. (The windows are shared out among this many.)
         sock.limit_unsent(UNSENT_BYTES);
         let params = MuxParams {
             concurrency: params.usable_concurrency(),
             ..*params
         };
+        // The server opens no more streams than the lower `mux_concurrency` of both ends; one that is over there may be
+        // a moment longer alive at the client. (The windows are shared out among this many.)
         let mut config = Config::new(params, kariz);
         config.max_streams *= 2;
         let carrier = Rc::new(Self {

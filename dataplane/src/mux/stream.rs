@@ -186,27 +186,22 @@ pub(super) fn start(worker: &Rc<Worker>, carrier: &Rc<Carrier>, stream: &Rc<Stre
 pub(super) struct Attended<'a> {
     carrier: &'a Carrier,
     stream: &'a Stream,
-    done: Cell<bool>,
 }
 
 impl<'a> Attended<'a> {
     pub(super) fn new(carrier: &'a Carrier, stream: &'a Stream) -> Self {
-        Self {
-            carrier,
-            stream,
-            done: Cell::new(false),
-        }
+        Self { carrier, stream }
     }
 
-    /// The task has come to its end.
-    pub(super) fn done(&self) {
-        self.done.set(true);
+    /// The task has come to its end, and the stream goes on without it.
+    pub(super) fn done(self) {
+        std::mem::forget(self);
     }
 }
 
 impl Drop for Attended<'_> {
     fn drop(&mut self) {
-        if !self.done.get() && !self.stream.is_dead() {
+        if !self.stream.is_dead() {
             self.carrier.abort(self.stream, Abort::Peer);
         }
     }

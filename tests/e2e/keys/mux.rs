@@ -269,8 +269,7 @@ async fn receive_buffer(scene: Scene, key: &'static str) -> Result<()> {
 }
 
 /// Open tells the client the priority in clear (`proto/SESSION.md`): a zero is not written, so the carrier's bytes in
-/// front of the visitor's are fewer. What priorities do to each other is shown by the multiplexer's own tests: every
-/// carrier bears the streams of one service only, so nothing of it can be seen from outside.
+/// front of the visitor's are fewer. What priorities do to each other is shown in `fairness`.
 async fn priority(scene: Scene, key: &'static str) -> Result<()> {
     let mut lengths = Vec::new();
     for value in [3, 0] {

@@ -293,6 +293,23 @@ fn keys_without_effect_are_warned_about() {
 }
 
 #[test]
+fn more_streams_than_the_receive_buffer_has_room_for_are_warned_about() {
+    let warnings = |streams: u32, buffer: &str| {
+        let text = format!(
+            "{SERVER}[server.services.a]\nbind_addr = \":1\"\nmux_concurrency = {streams}\nmux_recievebuffer = \"{buffer}\"\n"
+        );
+        read(&text).unwrap().warnings
+    };
+    assert!(warnings(32, "4MiB").is_empty());
+    assert!(warnings(128, "16MiB").is_empty());
+    let [warning] = &warnings(33, "4MiB")[..] else {
+        panic!("one warning")
+    };
+    assert_eq!(warning.key, "server.services.a.mux_concurrency");
+    assert!(warning.expected.contains("32 are used"), "{}", warning.expected);
+}
+
+#[test]
 fn one_spelling_of_a_key_is_enough() {
     let found = refusal(&format!(
         "{SERVER}default_mux_recievebuffer = 9000000\ndefault_mux_receivebuffer = 9000000\n"
