@@ -5,9 +5,10 @@
 //! - [`request`]: the first bytes of a connection tell the target what to do on it.
 //! - [`target`]: the target (echo, sink, source, reset), one thread for any number of connections, with counters.
 //! - [`visitor`]: blocking transfers and pings over a connected `TcpStream`, checked to the last byte.
-//! - [`load`]: bulk streams and short visits for measurements, from one thread each.
+//! - [`load`]: bulk streams, short visits and pings by the clock, from one thread each.
 //! - [`stats`]: medians, paired ratios, quantiles.
 //! - [`contender`]: the bare relays that are the limits.
+//! - [`pacing`]: a sender that is no faster than it is told.
 //! - [`path`]: two network namespaces with a delay between them, which can be cut.
 //! - [`process`]: CPU time, memory and descriptors of a process.
 //! - [`poller`]: epoll, safely.
@@ -25,6 +26,7 @@
 
 pub mod contender;
 pub mod load;
+pub mod pacing;
 pub mod path;
 pub mod pattern;
 pub mod poller;

@@ -1,4 +1,4 @@
-//! `kariz-bench`: the measurements of Kariz, side by side with the least that could do the same work.
+//! `kariz-bench`: the measurements of Kariz, side by side with its peers, and with the least that could do the same work.
 
 mod kit;
 
@@ -15,10 +15,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Speed: both lanes and the relay beside the bare relays that are their limits.
-    Tunnel(kit::tunnel::Options),
-    /// Memory: what an idle visitor costs at each end.
-    Memory(kit::memory::Options),
+    /// Kariz beside its peers and its limits: speed, round trips, new connections, memory, distance.
+    Compare(kit::compare::Options),
     /// Distance: how long new visitors wait over a path with 100 ms round trip (needs root).
     Distance(kit::distance::Options),
     /// The checks whose numbers are too big for a test run: 1 GiB, 100,000 connections, 1,000 kills.
@@ -45,8 +43,7 @@ enum Contender {
 fn main() -> anyhow::Result<()> {
     kariz_bench::process::raise_descriptor_limit();
     match Arguments::parse().command {
-        Command::Tunnel(options) => kit::tunnel::run(&options),
-        Command::Memory(options) => kit::memory::run(&options),
+        Command::Compare(options) => kit::compare::run(&options),
         Command::Distance(options) => kit::distance::run(&options),
         Command::Soak(options) => kit::soak::run(&options),
         Command::Contend { kind, from, to } => contend(kind, from, to),

@@ -1,7 +1,7 @@
 //! What a visitor asks of the kit's target, in the first bytes of its connection.
 //!
-//! Layout, integers big-endian: `"KZB1"`, work (1 byte), check (1 byte), two zero bytes, seed (8 bytes), length
-//! (8 bytes). A sink answers the end of the data with a receipt: bytes received (8 bytes), position of the first
+//! Layout, integers big-endian: `"KZB1"`, work (1 byte), check (1 byte), the target's pace in Mbit/s (2 bytes, 0 for
+//! none), seed (8 bytes), length (8 bytes). A sink answers the end of the data with a receipt: bytes received (8 bytes), position of the first
 //! wrong byte or all ones (8 bytes).
 
 use crate::pattern::Check;
@@ -28,6 +28,8 @@ pub struct Request {
     pub seed: u64,
     /// Bytes that this connection is to carry after the request, or [`ENDLESS`].
     pub length: u64,
+    /// How fast the target sends ([`Work::Source`]), in Mbit/s; 0: as fast as it can.
+    pub mbit_per_s: u16,
 }
 
 /// Kinds of work that the target knows.
@@ -67,6 +69,7 @@ impl Request {
             check: Check::Full,
             seed,
             length,
+            mbit_per_s: 0,
         }
     }
 
@@ -76,6 +79,7 @@ impl Request {
         bytes[..4].copy_from_slice(MAGIC);
         bytes[4] = self.work as u8;
         bytes[5] = u8::from(self.check == Check::Sampled);
+        bytes[6..8].copy_from_slice(&self.mbit_per_s.to_be_bytes());
         bytes[8..16].copy_from_slice(&self.seed.to_be_bytes());
         bytes[16..].copy_from_slice(&self.length.to_be_bytes());
         bytes
@@ -98,7 +102,7 @@ impl Request {
             1 => Check::Sampled,
             _ => return Err(BadRequest),
         };
-        if &bytes[..4] != MAGIC || bytes[6..8] != [0, 0] {
+        if &bytes[..4] != MAGIC {
             return Err(BadRequest);
         }
         Ok(Self {
@@ -106,6 +110,7 @@ impl Request {
             check,
             seed: number(&bytes[8..16]),
             length: number(&bytes[16..]),
+            mbit_per_s: u16::from_be_bytes([bytes[6], bytes[7]]),
         })
     }
 }
@@ -146,6 +151,7 @@ mod tests {
                     check,
                     seed: 0x0102_0304_0506_0708,
                     length: ENDLESS,
+                    mbit_per_s: 500,
                 };
                 assert_eq!(Request::parse(&request.encode()), Ok(request));
             }

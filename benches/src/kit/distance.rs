@@ -3,8 +3,11 @@
 //! The outer process and the visitors are in one network namespace, the inner one and the target in another; between
 //! them every packet takes half of the round trip. Visitors come by the clock, and wait from their scheduled time.
 
-use super::kariz::{Kariz, KarizOptions};
-use super::pair::{Addresses, Kind, Pair, Plan};
+use super::contestant::{Contestant, End};
+use super::kariz::KarizOptions;
+use super::pair::{Addresses, Chain, Plan};
+use super::peers::Peers;
+use super::programs::Programs;
 use super::report::{self, Machine, Verdict};
 use anyhow::{Context, Result, ensure};
 use kariz_bench::load::visits::{self, Outcome, Pace};
@@ -36,7 +39,7 @@ pub(crate) struct Options {
 
 #[derive(Debug, Serialize)]
 struct Row {
-    tunnel: Kind,
+    tunnel: Contestant,
     visitors: u64,
     failed: u64,
     first_failure: Option<String>,
@@ -50,19 +53,20 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(rustix::process::geteuid().is_root(), "network namespaces need root");
     let machine = Machine::of_this();
     let folder = tempfile::tempdir()?;
-    let kariz = Kariz::prepare(&options.kariz, folder.path())?;
+    let programs = Programs::prepare(&options.kariz, Peers::default(), folder.path())?;
     let mut rows = Vec::new();
     println!("{} new visitors a second for {} s", options.rate, options.seconds);
     println!(
         "{:<14}{:>9}{:>8}{:>10}{:>10}{:>10}{:>10}{:>18}",
         "tunnel", "visitors", "failed", "p50 ms", "p99 ms", "p99.9 ms", "most ms", "p99, round trips"
     );
-    for kind in Kind::all(kariz.as_ref()) {
-        let row = measure(kind, kariz.as_ref(), options, folder.path())?;
+    let lanes = Contestant::LANES.into_iter().filter(|_| programs.has_kariz());
+    for who in lanes.chain(Contestant::LIMITS) {
+        let row = measure(who, &programs, options)?;
         let Quantiles { p50, p99, p999 } = row.wait_us;
         println!(
             "{:<14}{:>9}{:>8}{:>10.1}{:>10.1}{:>10.1}{:>10.1}{:>18.2}  {}",
-            kind.label(),
+            who.label(),
             row.visitors,
             row.failed,
             p50 / 1e3,
@@ -85,37 +89,33 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         ));
     }
     Verdict::print_all(&verdicts);
-    let version = kariz.map_or_else(|| "none".into(), |kariz| kariz.version());
     let results = serde_json::json!({ "rows": rows, "verdicts": verdicts });
-    let path = report::write("distance", version, options, machine, results)?;
+    let path = report::write("distance", programs.kariz_version(), options, machine, results)?;
     println!("written to {}", path.display());
     Ok(())
 }
 
-fn measure(kind: Kind, kariz: Option<&Kariz>, options: &Options, folder: &std::path::Path) -> Result<Row> {
+fn measure(who: Contestant, programs: &Programs, options: &Options) -> Result<Row> {
     let path = DelayedPath::new(Duration::from_millis(options.rtt_ms) / 2).context("making the delayed path")?;
     let rtt = round_trip(&path)?;
     let target = path.second.run(|| Target::start((Ipv4Addr::LOCALHOST, 0).into()))?;
     let entry: SocketAddr = (Ipv4Addr::LOCALHOST, 8000).into();
-    let link = (if kind.is_kariz() { path::FIRST } else { path::SECOND }, 7000).into();
-    let plan = Plan::new(
-        kind,
-        Addresses {
-            entry,
-            link,
-            target: target.address(),
-        },
-        kariz,
-        folder,
-    );
-    let inner = plan.clone();
-    let inner = path.second.run(move || inner.inner())?;
-    let outer = plan.clone();
-    let outer = path.first.run(move || outer.outer())?;
-    let pair = Pair { outer, inner };
+    let listener = if who.outer_listens() { path::FIRST } else { path::SECOND };
+    let addresses = Addresses {
+        entry,
+        link: (listener, 7000).into(),
+        target: target.address(),
+    };
+    let plan = Plan::new(who, addresses, programs);
+    let (inner, outer) = (plan.clone(), plan);
+    let inner = path.second.run(move || inner.launch(End::Inner))?;
+    let outer = path.first.run(move || outer.launch(End::Outer))?;
+    let chain = Chain {
+        processes: vec![outer, inner],
+    };
     path.first
         .run(move || wait_until_up(entry, super::pair::START_LIMIT))
-        .with_context(|| format!("{} carries nothing; {}", kind.label(), pair.obituary()))?;
+        .with_context(|| format!("{} carries nothing; {}", who.label(), chain.obituary()))?;
     let plan = visits::Plan {
         address: entry,
         pace: Pace::PerSecond(options.rate),
@@ -127,13 +127,13 @@ fn measure(kind: Kind, kariz: Option<&Kariz>, options: &Options, folder: &std::p
     ensure!(
         outcome.done > 0,
         "{}: nobody got an answer; {}",
-        kind.label(),
-        pair.obituary()
+        who.label(),
+        chain.obituary()
     );
     let wait = quantiles(&outcome.latency, false);
     let rtt_us = rtt.as_secs_f64() * 1e6;
     Ok(Row {
-        tunnel: kind,
+        tunnel: who,
         visitors: outcome.done,
         failed: outcome.failed,
         first_failure: outcome.first_failure,

@@ -1,11 +1,13 @@
 //! The commands of the kit, and what they share.
 
+pub(crate) mod compare;
 pub(crate) mod distance;
-pub(crate) mod memory;
 pub(crate) mod soak;
-pub(crate) mod tunnel;
 
 mod children;
+mod contestant;
 mod kariz;
 mod pair;
+mod peers;
+mod programs;
 mod report;

@@ -1,84 +1,41 @@
-//! A tunnel of two processes, whichever: the outer one takes visitors, the inner one dials the target.
+//! Starting the processes of a contestant, and waiting until they carry traffic.
 
 use super::children::{self, Process};
-use super::kariz::{Kariz, Lane};
+use super::contestant::{Contestant, End, Hop, Tunnel};
+use super::kariz::Lane;
+use super::peers::{Peer, Recipe};
+use super::programs::Programs;
 use anyhow::{Context, Result};
 use kariz_bench::load::{free_port, wait_until_up};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a tunnel may take until its first visitor gets an answer.
+/// How long a contestant may take until its first visitor gets an answer.
 pub(crate) const START_LIMIT: Duration = Duration::from_secs(15);
 
-/// The tunnels that the kit knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Kind {
-    KarizDirect,
-    KarizMux,
-    SplicePair,
-    FramingPair,
-}
-
-/// The three addresses of a tunnel.
+/// Where a contestant's processes listen and dial.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Addresses {
     /// Where visitors go.
     pub(crate) entry: SocketAddr,
-    /// Where the two processes meet: Kariz' server, or the exit of a bare pair, listens there.
+    /// Where the two processes meet; see [`Contestant::outer_listens`].
     pub(crate) link: SocketAddr,
-    /// What the inner process dials.
+    /// What the last process dials.
     pub(crate) target: SocketAddr,
 }
 
-/// How to start either process of a tunnel, also again.
+/// How to start every process of a contestant, also again.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    pub(crate) kind: Kind,
+    pub(crate) contestant: Contestant,
     pub(crate) addresses: Addresses,
-    kariz: Option<Kariz>,
-    folder: PathBuf,
+    programs: Programs,
 }
 
-/// A running tunnel.
+/// The running processes of a contestant, the outer one first.
 #[derive(Debug)]
-pub(crate) struct Pair {
-    pub(crate) outer: Process,
-    pub(crate) inner: Process,
-}
-
-impl Kind {
-    /// Everybody, or only the bare pairs if there is no Kariz.
-    pub(crate) fn all(kariz: Option<&Kariz>) -> Vec<Self> {
-        let lanes = [Self::KarizDirect, Self::KarizMux]
-            .into_iter()
-            .filter(|_| kariz.is_some());
-        lanes.chain([Self::SplicePair, Self::FramingPair]).collect()
-    }
-
-    /// The lanes of Kariz; without it the bare pairs, so that the kit can be tried.
-    pub(crate) fn under_test(kariz: Option<&Kariz>) -> Vec<Self> {
-        if kariz.is_some() {
-            vec![Self::KarizDirect, Self::KarizMux]
-        } else {
-            vec![Self::SplicePair, Self::FramingPair]
-        }
-    }
-
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Self::KarizDirect => "kariz direct",
-            Self::KarizMux => "kariz mux",
-            Self::SplicePair => "splice pair",
-            Self::FramingPair => "framing pair",
-        }
-    }
-
-    /// Whether it is Kariz.
-    pub(crate) fn is_kariz(self) -> bool {
-        matches!(self, Self::KarizDirect | Self::KarizMux)
-    }
+pub(crate) struct Chain {
+    pub(crate) processes: Vec<Process>,
 }
 
 impl Addresses {
@@ -93,72 +50,93 @@ impl Addresses {
 }
 
 /// A free loopback address.
-pub(crate) fn local() -> Result<SocketAddr> {
+fn local() -> Result<SocketAddr> {
     Ok((Ipv4Addr::LOCALHOST, free_port().context("finding a free port")?).into())
 }
 
-/// Starts a bare contender.
-pub(crate) fn contender(kind: &str, from: SocketAddr, to: SocketAddr, folder: &Path) -> Result<Process> {
-    let command = children::own(&["contend", kind, &from.to_string(), &to.to_string()])?;
-    Process::start(command, folder, &format!("{kind}-{}", from.port()))
-}
-
 impl Plan {
-    pub(crate) fn new(kind: Kind, addresses: Addresses, kariz: Option<&Kariz>, folder: &Path) -> Self {
+    pub(crate) fn new(contestant: Contestant, addresses: Addresses, programs: &Programs) -> Self {
         Self {
-            kind,
+            contestant,
             addresses,
-            kariz: kariz.cloned(),
-            folder: folder.to_owned(),
+            programs: programs.clone(),
         }
     }
 
-    /// Starts the process that visitors meet, in the network namespace of the calling thread.
-    pub(crate) fn outer(&self) -> Result<Process> {
-        let Addresses { entry, link, .. } = self.addresses;
-        match self.kind {
-            Kind::KarizDirect => self.kariz()?.server(Lane::Direct, entry, link),
-            Kind::KarizMux => self.kariz()?.server(Lane::Mux, entry, link),
-            Kind::SplicePair => contender("splice", entry, link, &self.folder),
-            Kind::FramingPair => contender("frame-entry", entry, link, &self.folder),
+    /// Starts one process, in the network namespace of the calling thread.
+    pub(crate) fn launch(&self, end: End) -> Result<Process> {
+        let Addresses { entry, link, target } = self.addresses;
+        match self.contestant {
+            Contestant::Tunnel(tunnel) => self.launch_tunnel(tunnel, end),
+            Contestant::Pair(hop) if end == End::Outer => self.launch_hop(hop, entry, link),
+            Contestant::Pair(hop) => self.launch_hop(hop, link, target),
+            Contestant::Relay(hop) => self.launch_hop(hop, entry, target),
+            Contestant::Bare => anyhow::bail!("nothing to start"),
         }
     }
 
-    /// Starts the process that meets the target.
-    pub(crate) fn inner(&self) -> Result<Process> {
-        let Addresses { link, target, .. } = self.addresses;
-        match self.kind {
-            Kind::KarizDirect => self.kariz()?.client(Lane::Direct, link, target),
-            Kind::KarizMux => self.kariz()?.client(Lane::Mux, link, target),
-            Kind::SplicePair => contender("splice", link, target, &self.folder),
-            Kind::FramingPair => contender("frame-exit", link, target, &self.folder),
-        }
-    }
-
-    /// Starts both here and waits until a visitor gets an answer.
-    pub(crate) fn start(&self) -> Result<Pair> {
-        let pair = Pair {
-            inner: self.inner()?,
-            outer: self.outer()?,
+    fn launch_tunnel(&self, tunnel: Tunnel, end: End) -> Result<Process> {
+        let Addresses { entry, link, target } = self.addresses;
+        let kariz = |lane| match end {
+            End::Outer => self.programs.kariz()?.server(lane, entry, link),
+            End::Inner => self.programs.kariz()?.client(lane, link, target),
         };
-        self.wait(&pair)?;
-        Ok(pair)
+        let peer = match tunnel {
+            Tunnel::KarizDirect => return kariz(Lane::Direct),
+            Tunnel::KarizMux => return kariz(Lane::Mux),
+            Tunnel::Framing if end == End::Outer => return self.contend("frame-entry", entry, link),
+            Tunnel::Framing => return self.contend("frame-exit", link, target),
+            Tunnel::Rathole => Peer::Rathole,
+            Tunnel::Frp | Tunnel::FrpMux => Peer::Frp,
+            Tunnel::Backhaul | Tunnel::BackhaulMux => Peer::Backhaul,
+        };
+        let mux = matches!(tunnel, Tunnel::FrpMux | Tunnel::BackhaulMux);
+        let recipe = Recipe::tunnel(peer, end, mux, self.addresses);
+        self.programs.start_peer(&recipe)
+    }
+
+    fn launch_hop(&self, hop: Hop, from: SocketAddr, to: SocketAddr) -> Result<Process> {
+        match hop {
+            Hop::Kariz => self.programs.kariz()?.relay(from, to),
+            Hop::Haproxy => self.programs.start_peer(&Recipe::hop(Peer::Haproxy, from, to)),
+            Hop::Realm => self.programs.start_peer(&Recipe::hop(Peer::Realm, from, to)),
+            Hop::Splice | Hop::TokioCopy | Hop::UringCopy | Hop::MonoioCopy | Hop::RealmIo => {
+                self.contend(hop.name(), from, to)
+            }
+        }
+    }
+
+    /// Starts a contender of the kit.
+    fn contend(&self, kind: &str, from: SocketAddr, to: SocketAddr) -> Result<Process> {
+        let command = children::own(&["contend", kind, &from.to_string(), &to.to_string()])?;
+        Process::start(command, self.programs.folder(), &format!("{kind}-{}", from.port()))
+    }
+
+    /// Starts all processes here, and waits until a visitor gets an answer.
+    pub(crate) fn start(&self) -> Result<Chain> {
+        let ends = self.contestant.ends();
+        let processes = ends.iter().map(|end| self.launch(*end)).collect::<Result<_>>()?;
+        let chain = Chain { processes };
+        self.wait(&chain)?;
+        Ok(chain)
     }
 
     /// Waits until a visitor gets an answer.
-    pub(crate) fn wait(&self, pair: &Pair) -> Result<()> {
+    pub(crate) fn wait(&self, chain: &Chain) -> Result<()> {
         wait_until_up(self.addresses.entry, START_LIMIT)
-            .with_context(|| format!("{} carries nothing; {}", self.kind.label(), pair.obituary()))
-    }
-
-    fn kariz(&self) -> Result<&Kariz> {
-        self.kariz.as_ref().context("this run is without kariz")
+            .with_context(|| format!("{} carries nothing; {}", self.contestant.label(), chain.obituary()))
     }
 }
 
-impl Pair {
-    /// What both printed last.
+impl Chain {
+    /// CPU time of all its processes so far.
+    pub(crate) fn cpu_time(&self) -> Result<Duration> {
+        self.processes.iter().map(Process::cpu_time).sum()
+    }
+
+    /// What all printed last.
     pub(crate) fn obituary(&self) -> String {
-        format!("{}\n{}", self.outer.obituary(), self.inner.obituary())
+        let obituaries: Vec<String> = self.processes.iter().map(Process::obituary).collect();
+        obituaries.join("\n")
     }
 }

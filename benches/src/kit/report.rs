@@ -1,7 +1,7 @@
 //! Results as JSON, with what one has to know to compare them, and verdicts on the terminal.
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -31,7 +31,7 @@ pub(crate) struct Report<R: Serialize> {
 }
 
 /// A target of the project, and whether it was reached.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Verdict {
     /// What was compared.
     pub(crate) what: String,

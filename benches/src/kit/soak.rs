@@ -4,8 +4,11 @@
 mod growth;
 mod kills;
 
-use super::kariz::{Kariz, KarizOptions};
-use super::pair::{Addresses, Kind, Plan};
+use super::contestant::Contestant;
+use super::kariz::KarizOptions;
+use super::pair::{Addresses, Plan};
+use super::peers::Peers;
+use super::programs::Programs;
 use super::report::{self, Machine, Verdict};
 use anyhow::{Result, ensure};
 use kariz_bench::target::Target;
@@ -35,36 +38,35 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let machine = Machine::of_this();
     let folder = tempfile::tempdir()?;
-    let kariz = Kariz::prepare(&options.kariz, folder.path())?;
-    let kinds = Kind::under_test(kariz.as_ref());
+    let programs = Programs::prepare(&options.kariz, Peers::default(), folder.path())?;
+    // Without Kariz the kit itself can be tried.
+    let contestants = if programs.has_kariz() {
+        Contestant::LANES
+    } else {
+        Contestant::LIMITS
+    };
     let mut verdicts = Vec::new();
     let mut kills = Vec::new();
-    for kind in &kinds {
+    for who in contestants {
         let target = Target::start((Ipv4Addr::LOCALHOST, 0).into())?;
-        let plan = Plan::new(
-            *kind,
-            Addresses::local(target.address())?,
-            kariz.as_ref(),
-            folder.path(),
-        );
+        let plan = Plan::new(who, Addresses::local(target.address())?, &programs);
         if options.transfer_mib > 0 {
             verdicts.push(transfer(&plan, options.transfer_mib)?);
         }
         if options.connections > 0 {
             verdicts.extend(growth::run(&plan, &target, options.connections)?);
         }
-        let share = options.kills / u32::try_from(kinds.len())?;
+        let share = options.kills / u32::try_from(contestants.len())?;
         if share > 0 {
             let tally = kills::run(&plan, &target, share, options.seed)?;
-            verdicts.extend(tally.verdicts(*kind));
-            kills.push((*kind, tally));
+            verdicts.extend(tally.verdicts(who));
+            kills.push((who, tally));
         }
     }
     Verdict::print_all(&verdicts);
     let failed = verdicts.iter().filter(|verdict| !verdict.pass).count();
-    let version = kariz.map_or_else(|| "none".into(), |kariz| kariz.version());
     let results = serde_json::json!({ "verdicts": verdicts, "kills": kills });
-    let path = report::write("soak", version, options, machine, results)?;
+    let path = report::write("soak", programs.kariz_version(), options, machine, results)?;
     println!("written to {}", path.display());
     ensure!(failed == 0, "{failed} checks do not hold");
     Ok(())
@@ -72,13 +74,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// A big transfer each way, every byte compared.
 fn transfer(plan: &Plan, mib: u64) -> Result<Verdict> {
-    let pair = plan.start()?;
+    let chain = plan.start()?;
     let connect = || -> Result<TcpStream> {
         let stream = TcpStream::connect(plan.addresses.entry)?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         Ok(stream)
     };
-    eprintln!("{}: {mib} MiB each way", plan.kind.label());
+    eprintln!("{}: {mib} MiB each way", plan.contestant.label());
     let up = visitor::upload(&connect()?, 1, mib << 20);
     let down = visitor::download(&connect()?, 2, mib << 20);
     let wrong = [up, down]
@@ -86,9 +88,9 @@ fn transfer(plan: &Plan, mib: u64) -> Result<Verdict> {
         .filter_map(std::result::Result::err)
         .inspect(|error| eprintln!("{error}"));
     let wrong = wrong.count();
-    drop(pair);
+    drop(chain);
     Ok(Verdict::at_most(
-        format!("{}, {mib} MiB up and down, wrong or broken", plan.kind.label()),
+        format!("{}, {mib} MiB up and down, wrong or broken", plan.contestant.label()),
         wrong as f64,
         0.0,
     ))

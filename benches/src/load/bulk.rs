@@ -1,9 +1,10 @@
 //! Bulk streams in one direction, for as long as the caller likes.
 
+use crate::pacing::pace;
 use crate::pattern::{CHUNK, Check, Pattern};
 use crate::poller::{Interest, Poller};
 use crate::request::{ENDLESS, RECEIPT_LEN, Receipt, Request, Work};
-use crate::target::{Counters, Target};
+use crate::target::Counters;
 use crate::visitor::{self, TrafficError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -28,6 +29,17 @@ pub enum Direction {
     Down,
 }
 
+/// What is to flow.
+#[derive(Debug, Clone, Copy)]
+pub struct Flow {
+    /// Connections.
+    pub streams: usize,
+    /// Which way.
+    pub direction: Direction,
+    /// How much each stream sends, in Mbit/s; without it as much as it can.
+    pub mbit_per_s: Option<u16>,
+}
+
 /// Running streams. What arrives is compared with the pattern in samples ([`Check::Sampled`]).
 #[derive(Debug)]
 pub struct Bulk {
@@ -35,15 +47,20 @@ pub struct Bulk {
     received: Arc<AtomicU64>,
     target: Arc<Counters>,
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Result<(), TrafficError>>,
+    thread: JoinHandle<Result<usize, TrafficError>>,
 }
 
 impl Bulk {
-    /// Opens `streams` connections to `address`, behind which is `target`, and starts to move bytes.
+    /// Opens the connections to `address`, behind which is the target with these `counters`, and starts to move bytes.
     ///
     /// # Errors
     /// A connection or the thread could not be had.
-    pub fn start(address: SocketAddr, target: &Target, streams: usize, direction: Direction) -> io::Result<Self> {
+    pub fn start(address: SocketAddr, counters: &Arc<Counters>, flow: Flow) -> io::Result<Self> {
+        let Flow {
+            streams,
+            direction,
+            mbit_per_s,
+        } = flow;
         let poller = Poller::new()?;
         let mut open = Vec::with_capacity(streams);
         for index in 0..streams {
@@ -60,9 +77,13 @@ impl Bulk {
                     check: Check::Sampled,
                     seed,
                     length: ENDLESS,
+                    mbit_per_s: mbit_per_s.unwrap_or(0),
                 },
             )
             .map_err(io::Error::other)?;
+            if let Some(rate) = mbit_per_s {
+                pace(&stream, rate)?;
+            }
             stream.set_nonblocking(true)?;
             poller.add(&stream, index as u64, interest)?;
             open.push(Stream {
@@ -88,7 +109,7 @@ impl Bulk {
         Ok(Self {
             direction,
             received,
-            target: target.counters().clone(),
+            target: counters.clone(),
             stop,
             thread,
         })
@@ -102,11 +123,13 @@ impl Bulk {
         }
     }
 
-    /// Ends the streams. Up: half-closes each and compares the receipts with what was sent. Down: resets them.
+    /// Ends the streams. Up: half-closes each and compares the receipts with what was sent. Down: resets them. Returns how
+    /// many streams ended without a receipt: what lies between drops answers to a half-closed connection, and only the
+    /// target's counters know whether all bytes were right.
     ///
     /// # Errors
-    /// Something was lost or wrong while they ran.
-    pub fn stop(self) -> Result<(), TrafficError> {
+    /// Something was wrong while they ran, or a receipt says that something was lost.
+    pub fn stop(self) -> Result<usize, TrafficError> {
         self.stop.store(true, Ordering::Relaxed);
         match self.thread.join() {
             Ok(outcome) => outcome,
@@ -129,7 +152,7 @@ struct Stream {
 }
 
 impl Load {
-    fn up(mut self) -> Result<(), TrafficError> {
+    fn up(mut self) -> Result<usize, TrafficError> {
         let mut ready = Vec::new();
         while !self.stop.load(Ordering::Relaxed) {
             self.poller.wait(Some(STOP_CHECK), &mut ready).map_err(failed(0))?;
@@ -149,32 +172,14 @@ impl Load {
                 .map_err(failed(stream.position))?;
         }
         let deadline = Instant::now() + RECEIPTS_LIMIT;
+        let mut without_receipt = 0;
         for stream in &self.streams {
-            let left = deadline
-                .saturating_duration_since(Instant::now())
-                .max(Duration::from_millis(1));
-            let mut bytes = [0; RECEIPT_LEN];
-            stream
-                .socket
-                .set_nonblocking(false)
-                .and_then(|()| stream.socket.set_read_timeout(Some(left)))
-                .and_then(|()| (&stream.socket).read_exact(&mut bytes))
-                .map_err(failed(stream.position))?;
-            let receipt = Receipt::parse(&bytes);
-            if let Some(position) = receipt.mismatch {
-                return Err(TrafficError::TargetMismatch(position));
-            }
-            if receipt.received != stream.position {
-                return Err(TrafficError::Short {
-                    received: receipt.received,
-                    expected: stream.position,
-                });
-            }
+            without_receipt += usize::from(!stream.hear_receipt(deadline)?);
         }
-        Ok(())
+        Ok(without_receipt)
     }
 
-    fn down(mut self) -> Result<(), TrafficError> {
+    fn down(mut self) -> Result<usize, TrafficError> {
         let mut ready = Vec::new();
         let mut buffer = vec![0; CHUNK];
         while !self.stop.load(Ordering::Relaxed) {
@@ -200,7 +205,38 @@ impl Load {
                 }
             }
         }
-        Ok(())
+        Ok(0)
+    }
+}
+
+impl Stream {
+    /// Compares the receipt with what was sent; false if the connection ends without one.
+    fn hear_receipt(&self, deadline: Instant) -> Result<bool, TrafficError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let mut bytes = [0; RECEIPT_LEN];
+        let heard = self
+            .socket
+            .set_nonblocking(false)
+            .and_then(|()| self.socket.set_read_timeout(Some(left.max(Duration::from_millis(1)))))
+            .and_then(|()| (&self.socket).read_exact(&mut bytes));
+        match heard {
+            Ok(()) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
+                return Ok(false);
+            }
+            Err(error) => return Err(failed(self.position)(error)),
+        }
+        let receipt = Receipt::parse(&bytes);
+        if let Some(position) = receipt.mismatch {
+            return Err(TrafficError::TargetMismatch(position));
+        }
+        if receipt.received != self.position {
+            return Err(TrafficError::Short {
+                received: receipt.received,
+                expected: self.position,
+            });
+        }
+        Ok(true)
     }
 }
 

@@ -1,6 +1,7 @@
-//! Load: bulk streams and visits, one thread each, cheap enough not to be what is measured.
+//! Load: bulk streams, visits and pings, one thread each, cheap enough not to be what is measured.
 
 pub mod bulk;
+pub mod pings;
 pub mod visits;
 
 use std::io;
@@ -33,6 +34,9 @@ pub fn free_port() -> io::Result<u16> {
     Err(io::ErrorKind::AddrInUse.into())
 }
 
+/// Time between two attempts of [`wait_until_up`].
+const POLL: Duration = Duration::from_millis(1);
+
 /// Waits until a visitor at `address` gets 64 bytes back from a [`Target`](crate::target::Target) behind it.
 ///
 /// # Errors
@@ -47,7 +51,7 @@ pub fn wait_until_up(address: SocketAddr, limit: Duration) -> io::Result<()> {
         match attempt {
             Ok(()) => return Ok(()),
             Err(error) if start.elapsed() > limit => return Err(error),
-            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            Err(_) => std::thread::sleep(POLL),
         }
     }
 }

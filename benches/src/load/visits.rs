@@ -219,6 +219,7 @@ impl Visit {
             check: Check::Full,
             seed,
             length: ENDLESS,
+            mbit_per_s: 0,
         }
         .encode()
         .to_vec();

@@ -58,6 +58,18 @@ impl DelayedPath {
         })
     }
 
+    /// Limits both directions to `mbit_per_s` with a token bucket (`tc-tbf`), which holds back 50 ms' worth at most and
+    /// drops what comes beyond.
+    ///
+    /// # Errors
+    /// The command `tc` is missing, or the kernel has no TBF.
+    pub fn cap(&self, mbit_per_s: u32) -> io::Result<()> {
+        for end in [&self.first, &self.second] {
+            end.run(move || tun::cap(mbit_per_s))?;
+        }
+        Ok(())
+    }
+
     /// Lets every packet vanish from now on (or no longer), without telling anybody.
     pub fn cut(&self, cut: bool) {
         self.cut.store(cut, Ordering::Relaxed);

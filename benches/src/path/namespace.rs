@@ -72,10 +72,16 @@ impl Drop for Namespace {
 
 /// Runs `ip` in the namespace of the calling thread.
 pub(super) fn ip(arguments: &[&str]) -> io::Result<()> {
-    let output = Command::new("ip").args(arguments).output()?;
+    run_tool("ip", arguments)
+}
+
+/// Runs a command in the namespace of the calling thread; what it prints is the error if it fails.
+pub(super) fn run_tool(program: &str, arguments: &[&str]) -> io::Result<()> {
+    let output = Command::new(program).args(arguments).output()?;
     if output.status.success() {
         return Ok(());
     }
     let why = String::from_utf8_lossy(&output.stderr);
-    Err(io::Error::other(format!("ip {}: {}", arguments.join(" "), why.trim())))
+    let command = arguments.join(" ");
+    Err(io::Error::other(format!("{program} {command}: {}", why.trim())))
 }

@@ -1,7 +1,7 @@
 //! A TUN interface: what the kernel routes to it is read as packets, what is written to it arrives.
 #![allow(unsafe_code)] // One ioctl that no safe crate in the tree offers.
 
-use super::namespace::ip;
+use super::namespace::{ip, run_tool};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::net::Ipv4Addr;
@@ -30,4 +30,15 @@ pub(super) fn open(address: Ipv4Addr) -> io::Result<File> {
     ip(&["address", "add", &format!("{address}/30"), "dev", NAME])?;
     ip(&["link", "set", NAME, "mtu", "1500", "txqueuelen", "10000", "up"])?;
     Ok(file)
+}
+
+/// Limits what the kernel sends through the interface in the namespace of the calling thread.
+pub(super) fn cap(mbit_per_s: u32) -> io::Result<()> {
+    let rate = format!("{mbit_per_s}mbit");
+    run_tool(
+        "tc",
+        &[
+            "qdisc", "replace", "dev", NAME, "root", "tbf", "rate", &rate, "burst", "128k", "latency", "50ms",
+        ],
+    )
 }

@@ -1,6 +1,7 @@
 //! One connection of the target: a small state machine, stepped whenever its socket is ready.
 
 use super::Counters;
+use crate::pacing::pace;
 use crate::pattern::{CHUNK, Pattern};
 use crate::poller::Interest;
 use crate::request::{ENDLESS, REQUEST_LEN, Receipt, Request, Work};
@@ -120,6 +121,9 @@ impl Connection {
             Counters::add(&counters.foreign, 1);
             return Next::Close;
         };
+        if request.mbit_per_s > 0 && pace(&self.stream, request.mbit_per_s).is_err() {
+            return reset(counters);
+        }
         let pattern = Pattern::new(request.seed);
         let (state, interest) = match request.work {
             Work::Echo => (

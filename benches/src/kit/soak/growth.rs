@@ -1,7 +1,7 @@
 //! Many short connections leave nothing behind.
 
 use crate::kit::children::Process;
-use crate::kit::pair::{Pair, Plan};
+use crate::kit::pair::{Chain, Plan};
 use crate::kit::report::Verdict;
 use anyhow::{Result, ensure};
 use kariz_bench::load::visits::{self, Pace};
@@ -16,23 +16,28 @@ const RSS_FACTOR: f64 = 1.05;
 const SETTLE_LIMIT: Duration = Duration::from_secs(30);
 
 pub(super) fn run(plan: &Plan, target: &Target, connections: u64) -> Result<Vec<Verdict>> {
-    let pair = plan.start()?;
+    let chain = plan.start()?;
     // The first tenth fills pools and the allocator: what grows after it, grows for ever.
     visit(plan, connections / 10)?;
     settle(target);
     std::thread::sleep(Duration::from_secs(3));
-    let before = look(&pair)?;
+    let before = look(&chain)?;
     visit(plan, connections)?;
     settle(target);
     let begin = Instant::now();
-    let mut after = look(&pair)?;
+    let mut after = look(&chain)?;
     while begin.elapsed() < SETTLE_LIMIT && descriptors(&after) != descriptors(&before) {
         std::thread::sleep(Duration::from_millis(500));
-        after = look(&pair)?;
+        after = look(&chain)?;
     }
     let mut verdicts = Vec::new();
     for (index, end) in ["outer", "inner"].into_iter().enumerate() {
-        let what = |figure| format!("{} {end}, after {connections} connections, {figure}", plan.kind.label());
+        let what = |figure| {
+            format!(
+                "{} {end}, after {connections} connections, {figure}",
+                plan.contestant.label()
+            )
+        };
         let ((fds_before, rss_before), (fds_after, rss_after)) = (before[index], after[index]);
         verdicts.push(Verdict::at_most(
             what("descriptors more"),
@@ -49,7 +54,7 @@ pub(super) fn run(plan: &Plan, target: &Target, connections: u64) -> Result<Vec<
 }
 
 fn visit(plan: &Plan, connections: u64) -> Result<()> {
-    eprintln!("{}: {connections} short connections", plan.kind.label());
+    eprintln!("{}: {connections} short connections", plan.contestant.label());
     let outcome = visits::run(visits::Plan {
         address: plan.addresses.entry,
         pace: Pace::AtOnce(64),
@@ -74,9 +79,9 @@ fn settle(target: &Target) {
     }
 }
 
-fn look(pair: &Pair) -> Result<[(usize, u64); 2]> {
+fn look(chain: &Chain) -> Result<[(usize, u64); 2]> {
     let look = |process: &Process| -> Result<(usize, u64)> { Ok((process.descriptors()?, process.memory()?.rss)) };
-    Ok([look(&pair.outer)?, look(&pair.inner)?])
+    Ok([look(&chain.processes[0])?, look(&chain.processes[1])?])
 }
 
 fn descriptors(ends: &[(usize, u64); 2]) -> [usize; 2] {

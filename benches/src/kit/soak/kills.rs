@@ -1,7 +1,8 @@
 //! Honest ends: processes are killed with SIGKILL in the midst of transfers, and nobody takes a broken transfer for a
 //! finished one.
 
-use crate::kit::pair::{Kind, Pair, Plan, START_LIMIT};
+use crate::kit::contestant::{Contestant, End};
+use crate::kit::pair::{Chain, Plan, START_LIMIT};
 use crate::kit::report::Verdict;
 use anyhow::{Context, Result};
 use kariz_bench::load::wait_until_up;
@@ -45,10 +46,10 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn verdicts(&self, kind: Kind) -> Vec<Verdict> {
+    pub(super) fn verdicts(&self, who: Contestant) -> Vec<Verdict> {
         let none = |what: &str, value: u64| {
             Verdict::at_most(
-                format!("{}, {} kills, {what}", kind.label(), self.kills),
+                format!("{}, {} kills, {what}", who.label(), self.kills),
                 value as f64,
                 0.0,
             )
@@ -61,7 +62,7 @@ impl Tally {
             none("resets without cause", self.reset_without_cause),
             none("starts that failed after it", self.failed_starts.into()),
             Verdict::at_most(
-                format!("{}, longest return, s", kind.label()),
+                format!("{}, longest return, s", who.label()),
                 self.longest_return_s,
                 15.0,
             ),
@@ -81,7 +82,7 @@ impl Tally {
 }
 
 pub(super) fn run(plan: &Plan, target: &Target, kills: u32, seed: u64) -> Result<Tally> {
-    let mut pair = plan.start()?;
+    let mut chain = plan.start()?;
     let mut random = seed;
     let mut tally = Tally {
         kills,
@@ -102,16 +103,12 @@ pub(super) fn run(plan: &Plan, target: &Target, kills: u32, seed: u64) -> Result
     for kill in 0..kills {
         let running = transfers(entry, &mut random);
         std::thread::sleep(usual.mul_f64((mix(&mut random) % 1200) as f64 / 1000.0));
-        let victim_is_outer = kill % 2 == 1;
+        let victim = (kill % 2) as usize;
         let killed = Instant::now();
-        if victim_is_outer {
-            pair.outer.kill()?
-        } else {
-            pair.inner.kill()?
-        }
+        chain.processes[victim].kill()?;
         // At once, as a supervisor does: who came too late for a carrier of the old process waits for the new one.
-        tally.failed_starts += come_back(plan, &mut pair, victim_is_outer)
-            .with_context(|| format!("kill {kill}: it does not come back; {}", pair.obituary()))?;
+        tally.failed_starts += come_back(plan, &mut chain, victim)
+            .with_context(|| format!("kill {kill}: it does not come back; {}", chain.obituary()))?;
         tally.longest_return_s = tally.longest_return_s.max(killed.elapsed().as_secs_f64());
         for transfer in running {
             let (end, at) = transfer.join();
@@ -120,7 +117,7 @@ pub(super) fn run(plan: &Plan, target: &Target, kills: u32, seed: u64) -> Result
         if (kill + 1) % 50 == 0 {
             eprintln!(
                 "{}: {} kills, {} complete, {} reset, {} short",
-                plan.kind.label(),
+                plan.contestant.label(),
                 kill + 1,
                 tally.complete,
                 tally.reset,
@@ -134,26 +131,14 @@ pub(super) fn run(plan: &Plan, target: &Target, kills: u32, seed: u64) -> Result
 
 /// Starts the victim as a supervisor would, again if it ends at once, until a visitor gets an answer. Returns how many
 /// starts failed.
-fn come_back(plan: &Plan, pair: &mut Pair, victim_is_outer: bool) -> Result<u32> {
-    let start = |pair: &mut Pair| -> Result<()> {
-        if victim_is_outer {
-            pair.outer = plan.outer()?;
-        } else {
-            pair.inner = plan.inner()?;
-        }
-        Ok(())
-    };
-    start(pair)?;
+fn come_back(plan: &Plan, chain: &mut Chain, victim: usize) -> Result<u32> {
+    let end: End = plan.contestant.ends()[victim];
+    chain.processes[victim] = plan.launch(end)?;
     let (begin, mut failed) = (Instant::now(), 0);
     loop {
-        let victim = if victim_is_outer {
-            &mut pair.outer
-        } else {
-            &mut pair.inner
-        };
-        if victim.has_ended()? {
+        if chain.processes[victim].has_ended()? {
             failed += 1;
-            start(pair)?;
+            chain.processes[victim] = plan.launch(end)?;
         }
         match wait_until_up(plan.addresses.entry, ATTEMPT) {
             Ok(()) => return Ok(failed),
