@@ -1,5 +1,6 @@
 //! The load tools of Kariz' benchmark kit, as a library for the demo and the end-to-end tests: std threads and epoll,
-//! no async runtime, nothing of Kariz itself.
+//! nothing of Kariz itself. Without the feature `runtimes` there is no async runtime in it; the program needs that feature
+//! for some of its contenders.
 //!
 //! - [`pattern`]: data that knows its position; every receiver compares what came with what belongs there.
 //! - [`request`]: the first bytes of a connection tell the target what to do on it.
@@ -7,7 +8,7 @@
 //! - [`visitor`]: blocking transfers and pings over a connected `TcpStream`, checked to the last byte.
 //! - [`load`]: bulk streams, short visits and pings by the clock, from one thread each.
 //! - [`stats`]: medians, paired ratios, quantiles.
-//! - [`contender`]: the bare relays that are the limits.
+//! - [`contender`]: the relays of this kit: the limits, and what runtimes cost.
 //! - [`pacing`]: a sender that is no faster than it is told.
 //! - [`path`]: two network namespaces with a delay between them, which can be cut.
 //! - [`process`]: CPU time, memory and descriptors of a process.

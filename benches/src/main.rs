@@ -3,7 +3,7 @@
 mod kit;
 
 use clap::{Parser, Subcommand};
-use kariz_bench::contender::{framing, splice};
+use kariz_bench::contender::{framing, runtime, splice};
 use std::net::SocketAddr;
 
 #[derive(Debug, Parser)]
@@ -38,6 +38,10 @@ enum Contender {
     Splice,
     FrameEntry,
     FrameExit,
+    TokioCopy,
+    UringCopy,
+    MonoioCopy,
+    RealmIo,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -57,6 +61,10 @@ fn contend(kind: Contender, from: SocketAddr, to: SocketAddr) -> anyhow::Result<
         Contender::Splice => splice::run(from, to),
         Contender::FrameEntry => framing::run(framing::End::Entry, from, to),
         Contender::FrameExit => framing::run(framing::End::Exit, from, to),
+        Contender::TokioCopy => runtime::tokio::run(from, to),
+        Contender::UringCopy => runtime::uring::run(from, to),
+        Contender::MonoioCopy => runtime::monoio::run(from, to),
+        Contender::RealmIo => runtime::realm::run(from, to),
     }?;
     Ok(())
 }

@@ -1,9 +1,12 @@
-//! The in-tree contenders: the least that a relay can do, as limits for Kariz.
+//! The in-tree contenders: the least that a relay can do, beside Kariz.
 //!
-//! Each is a process of its own (a subcommand of `kariz-bench`), one thread with one edge-triggered epoll, no timers, no
-//! limits, no accounting: what Kariz does beyond them is what it pays for.
+//! Each is a process of its own (a subcommand of `kariz-bench`), one thread with no timers, no limits, no accounting: what
+//! Kariz does beyond them is what it pays for. [`splice`] and [`framing`] are the limits, on one edge-triggered epoll;
+//! `runtime` (with the feature `runtimes`) has what a relay gets from the usual async runtimes.
 
 pub mod framing;
+#[cfg(feature = "runtimes")]
+pub mod runtime;
 pub mod splice;
 
 use rustix::io::Errno;

@@ -3,6 +3,7 @@ use super::splice;
 use crate::load::free_port;
 use crate::target::Target;
 use crate::visitor;
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -20,6 +21,20 @@ fn connect(address: SocketAddr) -> TcpStream {
         std::thread::sleep(Duration::from_millis(10));
     }
     panic!("nobody listens at {address}");
+}
+
+/// Two hops in a row.
+fn pair_carries_everything(hop: fn(SocketAddr, SocketAddr) -> io::Result<()>) {
+    let target = Target::start(local(0)).unwrap();
+    let (entry, exit) = (local(free_port().unwrap()), local(free_port().unwrap()));
+    let to = target.address();
+    std::thread::spawn(move || hop(exit, to));
+    std::thread::spawn(move || hop(entry, exit));
+    drop(connect(exit));
+    let before = target.counters().short_ends.load(Ordering::Relaxed);
+    carries_everything(entry, &target);
+    assert!(target.counters().short_ends.load(Ordering::Relaxed) <= before + 1);
+    visitor::download_until_reset(&connect(entry), 9, 10_000).unwrap();
 }
 
 fn carries_everything(entry: SocketAddr, target: &Target) {
@@ -47,16 +62,7 @@ fn carries_everything(entry: SocketAddr, target: &Target) {
 
 #[test]
 fn a_splice_pair_carries_every_byte_and_every_end() {
-    let target = Target::start(local(0)).unwrap();
-    let (entry, exit) = (local(free_port().unwrap()), local(free_port().unwrap()));
-    let to = target.address();
-    std::thread::spawn(move || splice::run(exit, to));
-    std::thread::spawn(move || splice::run(entry, exit));
-    drop(connect(exit));
-    let before = target.counters().short_ends.load(Ordering::Relaxed);
-    carries_everything(entry, &target);
-    assert!(target.counters().short_ends.load(Ordering::Relaxed) <= before + 1);
-    visitor::download_until_reset(&connect(entry), 9, 10_000).unwrap();
+    pair_carries_everything(splice::run);
 }
 
 #[test]
@@ -69,4 +75,43 @@ fn a_framing_pair_carries_every_byte_and_every_end() {
     std::thread::spawn(move || framing::run(End::Entry, entry, exit));
     carries_everything(entry, &target);
     visitor::download_until_reset(&connect(entry), 9, 10_000).unwrap();
+}
+
+#[cfg(feature = "runtimes")]
+mod runtimes {
+    use super::pair_carries_everything;
+    use crate::contender::runtime;
+
+    #[test]
+    fn a_tokio_pair_carries_every_byte_and_every_end() {
+        pair_carries_everything(runtime::tokio::run);
+    }
+
+    #[test]
+    fn a_realm_pair_carries_every_byte_and_every_end() {
+        pair_carries_everything(runtime::realm::run);
+    }
+
+    #[test]
+    fn a_tokio_uring_pair_carries_every_byte_and_every_end() {
+        if io_uring_is_usable() {
+            pair_carries_everything(runtime::uring::run);
+        }
+    }
+
+    #[test]
+    fn a_monoio_pair_carries_every_byte_and_every_end() {
+        if io_uring_is_usable() {
+            pair_carries_everything(runtime::monoio::run);
+        }
+    }
+
+    fn io_uring_is_usable() -> bool {
+        let trial = tokio_uring::Runtime::new(&tokio_uring::builder());
+        if let Err(error) = &trial {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "no io_uring: {error}");
+            eprintln!("skipped: no io_uring here ({error})");
+        }
+        trial.is_ok()
+    }
 }

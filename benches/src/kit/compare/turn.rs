@@ -76,7 +76,9 @@ fn figures(candidate: &mut Candidate, stage: &Stage, work: Work, flows: &mut Flo
             let time = candidate.time_start(stage)?;
             Ok(vec![(Metric::FirstByteMs, time.as_secs_f64() * 1e3)])
         }
-        Work::Distant { streams, direction } => distant(&candidate.distant(stage)?, stage, flow(streams, direction), flows),
+        Work::Distant { streams, direction } => {
+            distant(&candidate.distant(stage)?, stage, flow(streams, direction), flows)
+        }
     }
 }
 
