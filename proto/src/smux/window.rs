@@ -24,6 +24,17 @@ pub const MAX_WINDOW: u32 = i32::MAX as u32;
 /// How long the smallest round trip counts before a later one replaces it: paths change.
 const ROUND_TRIP_LIFETIME: Duration = Duration::from_secs(10);
 
+/// What is renewed at once, at least, of a window that is larger than twice this, in bytes.
+const UPDATE_BYTES: u32 = 128 * 1024;
+
+/// How much of `window` has to be missing before it is renewed: an eighth of a large one, half of a small one.
+///
+/// Over a distance the peer waits for one step at a time: with W bytes of window, a round trip R and a link of rate C, a
+/// single stream gets W / (R + step / C). Half of the window, as in Go, costs a third of that where W is just R * C.
+fn update_step(window: u32) -> u32 {
+    (window / 8).max((window / 2).min(UPDATE_BYTES)).max(1)
+}
+
 /// One stream's inbound direction. Positions count bytes modulo 2^32, as on the wire.
 #[derive(Debug, Clone)]
 pub(super) struct Inbound {
@@ -148,8 +159,8 @@ impl Pool {
 
     /// Counts `length` bytes as consumed; true if an UPD is due.
     ///
-    /// One is due when at most half of the window is left to the peer. For a stream that was never promised more
-    /// than its peer assumed that is the first read, as in Go.
+    /// One is due when a step of the window ([`update_step`]) is missing. For a stream that was never promised more than
+    /// its peer assumed that is the first read, as in Go.
     pub(super) fn consume(&mut self, inbound: &mut Inbound, length: u32, now: Duration) -> bool {
         self.used -= self.extra(inbound);
         inbound.consumed = inbound.consumed.wrapping_add(length);
@@ -159,7 +170,7 @@ impl Pool {
         }
         self.grow(inbound, length, now);
         let window = self.share(inbound, self.capacity).max(inbound.promised());
-        inbound.promised() <= window / 2 && {
+        window - inbound.promised() >= update_step(window) && {
             self.promise(inbound, window, now);
             true
         }
@@ -218,7 +229,7 @@ impl Pool {
     }
 
     /// Doubles the target when a whole window was consumed within two round trips: then the path holds at least half
-    /// a window, and a peer that learns of every half window may be waiting for us.
+    /// a window, and the peer, who learns of it in steps, may be waiting for us.
     fn grow(&mut self, inbound: &mut Inbound, length: u32, now: Duration) {
         inbound.epoch_bytes = inbound.epoch_bytes.saturating_add(length);
         if inbound.epoch_bytes < inbound.granted {

@@ -70,18 +70,20 @@ fn foreign_peer_learns_the_window_of_our_stream_behind_its_syn() {
 }
 
 #[test]
-fn window_is_renewed_when_half_of_it_is_consumed() {
+fn window_is_renewed_when_a_step_of_it_is_consumed() {
+    // An eighth of it, but not less than 128 KiB.
+    const STEP: usize = OPENING_WINDOW as usize / 8;
     let mut end = accepted(kariz(MuxVersion::V2));
     end.receive(&syn(3)).unwrap();
     end.control();
     end.now += Duration::from_secs(1);
-    for _ in 0..16 {
+    for _ in 0..STEP / 32768 {
         end.receive(&push(3, &[0; 32768])).unwrap();
     }
-    end.mux.consumed(3, 16 * 32768 - 1);
+    end.mux.consumed(3, STEP - 1);
     assert_eq!(updates(&mut end), []);
     end.mux.consumed(3, 1);
-    assert_eq!(updates(&mut end), [(3, 16 * 32768, OPENING_WINDOW)]);
+    assert_eq!(updates(&mut end), [(3, STEP as u32, OPENING_WINDOW)]);
 }
 
 /// A peer that fills the window of stream `id` in each of `rounds` round trips; the windows that it was promised.
