@@ -8,8 +8,8 @@ use crate::pool::{BufferPool, PipePool};
 use crate::server::ServerRole;
 use crate::service::Services;
 use kariz_proto::control::{Counter, WorkerIndex};
-use monoio::time::sleep;
-use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
+use monoio::time::{TimeDriver, sleep};
+use monoio::{IoUringDriver, LegacyDriver, Runtime, RuntimeBuilder};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -48,10 +48,7 @@ pub(crate) fn run(start: Start) -> Result<(), String> {
     // The table outlives whatever happens to the tasks, so that a dead worker's connections can be reset.
     let sockets = Rc::new(SocketTable::default());
     let result = if start.uring {
-        let built = RuntimeBuilder::<IoUringDriver>::new()
-            .with_entries(RING_ENTRIES)
-            .enable_timer()
-            .build();
+        let built = build(thrifty_ring()).or_else(|_| build(io_uring::IoUring::builder()));
         built.map_err(describe).and_then(|runtime| {
             // Tasks hold the driver and the driver holds their wakers: such a runtime cannot be dropped in order,
             // and half of it (its sockets) is dealt with below.
@@ -67,6 +64,24 @@ pub(crate) fn run(start: Start) -> Result<(), String> {
     };
     sockets.abort_and_close_all();
     result
+}
+
+/// A ring whose completions wait until the worker asks for them, many at a time. Otherwise each one interrupts whatever
+/// the worker does, and be it by an interrupt of its core. Kernels before 6.1 refuse it.
+///
+/// Nobody asks before all tasks wait, so that what a task may do without waiting has to have a bound (`turns`).
+fn thrifty_ring() -> io_uring::Builder {
+    let mut ring = io_uring::IoUring::builder();
+    ring.setup_single_issuer().setup_defer_taskrun();
+    ring
+}
+
+fn build(ring: io_uring::Builder) -> io::Result<Runtime<TimeDriver<IoUringDriver>>> {
+    RuntimeBuilder::<IoUringDriver>::new()
+        .uring_builder(ring)
+        .with_entries(RING_ENTRIES)
+        .enable_timer()
+        .build()
 }
 
 fn guarded(body: impl FnOnce() -> io::Result<()>) -> Result<(), String> {
