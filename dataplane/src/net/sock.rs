@@ -11,7 +11,9 @@ use monoio::net::UnixStream;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
+use std::cell::Cell;
 use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,9 +24,11 @@ use std::time::Duration;
 pub(crate) struct Sock {
     /// monoio only ever polls the descriptor, whatever kind it is of. Its `TcpStream` would be 64 bytes larger: it keeps
     /// room for addresses that nobody asks it for.
-    inner: UnixStream,
+    inner: ManuallyDrop<UnixStream>,
     table: Rc<SocketTable>,
     key: SocketKey,
+    /// Waits that have begun and not ended. One that was given up stays counted: the ring may still hold the socket.
+    waits: Cell<u32>,
 }
 
 impl Sock {
@@ -36,9 +40,10 @@ impl Sock {
         let raw = fd.as_raw_fd();
         let inner = UnixStream::from_std(std::os::unix::net::UnixStream::from(fd))?;
         Ok(Self {
-            inner,
+            inner: ManuallyDrop::new(inner),
             table: table.clone(),
             key: table.insert(raw),
+            waits: Cell::new(0),
         })
     }
 
@@ -100,16 +105,22 @@ impl Sock {
     ///
     /// # Errors
     /// What the driver answers.
-    pub(crate) fn readable(&self) -> impl Future<Output = io::Result<()>> + '_ {
-        self.inner.readable(false)
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        self.waits.update(|waits| waits + 1);
+        let result = self.inner.readable(false).await;
+        self.waits.update(|waits| waits - 1);
+        result
     }
 
     /// Waits until something can be sent, or the connection is broken.
     ///
     /// # Errors
     /// What the driver answers.
-    pub(crate) fn writable(&self) -> impl Future<Output = io::Result<()>> + '_ {
-        self.inner.writable(false)
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        self.waits.update(|waits| waits + 1);
+        let result = self.inner.writable(false).await;
+        self.waits.update(|waits| waits - 1);
+        result
     }
 
     /// Whether something can be sent now.
@@ -193,16 +204,21 @@ impl Sock {
 
     /// Takes the socket off this worker, for another thread. Nobody may be waiting for it.
     pub(crate) fn into_fd(self) -> OwnedFd {
-        use std::os::fd::{FromRawFd, IntoRawFd};
-        let this = std::mem::ManuallyDrop::new(self);
+        let mut this = ManuallyDrop::new(self);
         this.table.remove(this.key);
-        // SAFETY: `this` is never dropped, so each field is moved out exactly once, and `inner` gives up its
-        // descriptor, which is open and then owned by the result alone.
+        // SAFETY: `this` is never dropped, so both fields are moved out exactly once and not used again.
         unsafe {
             drop(std::ptr::read(&raw const this.table));
-            OwnedFd::from_raw_fd(std::ptr::read(&raw const this.inner).into_raw_fd())
+            released(ManuallyDrop::take(&mut this.inner))
         }
     }
+}
+
+/// Takes a descriptor back from monoio, which panics if the ring still holds it.
+fn released(inner: UnixStream) -> OwnedFd {
+    use std::os::fd::{FromRawFd, IntoRawFd};
+    // SAFETY: `inner` gives up its descriptor, which is open and then owned by the result alone.
+    unsafe { OwnedFd::from_raw_fd(inner.into_raw_fd()) }
 }
 
 /// What has crossed a connection, as the kernel counts it.
@@ -230,6 +246,12 @@ impl AsFd for Sock {
 impl Drop for Sock {
     fn drop(&mut self) {
         self.table.remove(self.key);
+        // SAFETY: the field is taken here once, and nobody uses it after the drop.
+        let inner = unsafe { ManuallyDrop::take(&mut self.inner) };
+        if self.waits.get() == 0 {
+            // monoio closes through the ring, and has it look for that close right away to cancel it.
+            drop(released(inner));
+        }
     }
 }
 
