@@ -33,6 +33,9 @@ pub(crate) struct Options {
     /// A folder with the programs of peers that no registry carries (frps, frpc, backhaul, realm).
     #[arg(long, value_name = "DIR")]
     peers_dir: Option<PathBuf>,
+    /// Another build of Kariz, for a comparison of before and after.
+    #[arg(long, value_name = "PATH")]
+    before: Option<PathBuf>,
     /// Short turns and two rounds: tells whether it works, not how fast it is.
     #[arg(long)]
     quick: bool,
@@ -70,7 +73,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         println!("missing: {peer}: {why}");
     }
     let folder = tempfile::tempdir()?;
-    let programs = Programs::prepare(&options.kariz, peers, folder.path())?;
+    let mut programs = Programs::prepare(&options.kariz, peers, folder.path())?;
+    if let Some(before) = &options.before {
+        programs.add_before(before, &options.kariz)?;
+    }
     let works: Vec<Work> = or_all(&options.works).into_iter().flat_map(Work::of).collect();
     let mut candidates = contestants(&programs)
         .into_iter()
@@ -120,6 +126,9 @@ fn contestants(programs: &Programs) -> Vec<Contestant> {
     if programs.has_kariz() {
         contestants.extend(Contestant::LANES);
         contestants.push(Contestant::Relay(Hop::Kariz));
+    }
+    if programs.has_before() {
+        contestants.extend(Contestant::BEFORE);
     }
     contestants.extend(programs.peers().available().flat_map(Peer::contestants));
     contestants.push(Contestant::Bare);

@@ -20,6 +20,9 @@ pub(crate) enum Contestant {
 pub(crate) enum Tunnel {
     KarizDirect,
     KarizMux,
+    /// The lanes of another build of Kariz, for a comparison of before and after.
+    BeforeDirect,
+    BeforeMux,
     Rathole,
     Frp,
     FrpMux,
@@ -32,6 +35,7 @@ pub(crate) enum Tunnel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Hop {
     Kariz,
+    Before,
     Haproxy,
     Realm,
     Splice,
@@ -57,6 +61,13 @@ impl Contestant {
     pub(crate) const LANES: [Self; 2] = [Self::DIRECT, Self::MUX];
     /// What both lanes are measured against where no other program takes part.
     pub(crate) const LIMITS: [Self; 2] = [Self::Pair(Hop::Splice), Self::Tunnel(Tunnel::Framing)];
+
+    /// What takes part of another build of Kariz.
+    pub(crate) const BEFORE: [Self; 3] = [
+        Self::Tunnel(Tunnel::BeforeDirect),
+        Self::Tunnel(Tunnel::BeforeMux),
+        Self::Relay(Hop::Before),
+    ];
 
     /// Its name in tables and result files.
     pub(crate) fn label(self) -> String {
@@ -96,6 +107,8 @@ impl Tunnel {
         match self {
             Self::KarizDirect => "kariz direct",
             Self::KarizMux => "kariz mux",
+            Self::BeforeDirect => "before direct",
+            Self::BeforeMux => "before mux",
             Self::Rathole => "rathole",
             Self::Frp => "frp without mux",
             Self::FrpMux => "frp tcpMux",
@@ -110,6 +123,7 @@ impl Hop {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Kariz => "kariz",
+            Self::Before => "before",
             Self::Haproxy => "haproxy",
             Self::Realm => "realm",
             Self::Splice => "splice",

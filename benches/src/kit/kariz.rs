@@ -79,7 +79,7 @@ impl Kariz {
              [server.services.bench]\nbind_addr = \"{public}\"\n",
             lane.transport(),
         );
-        self.start("server", &format!("server-{}", lane.transport()), &text)
+        self.start("server", &format!("server-{}", public.port()), &text)
     }
 
     /// The inner end: dials carriers at `carriers` and the target.
@@ -90,13 +90,17 @@ impl Kariz {
              [client.services.bench]\nlocal_addr = \"{target}\"\n",
             lane.transport(),
         );
-        self.start("client", &format!("client-{}", lane.transport()), &text)
+        self.start(
+            "client",
+            &format!("client-{}-{}", lane.transport(), carriers.port()),
+            &text,
+        )
     }
 
     /// One hop.
     pub(crate) fn relay(&self, public: SocketAddr, target: SocketAddr) -> Result<Process> {
         let text = format!("[relay.services.bench]\nbind_addr = \"{public}\"\nremote_addr = \"{target}\"\n");
-        self.start("relay", "relay", &text)
+        self.start("relay", &format!("relay-{}", public.port()), &text)
     }
 
     fn start(&self, role: &str, name: &str, text: &str) -> Result<Process> {

@@ -2,7 +2,7 @@
 
 use super::children::{self, Process};
 use super::contestant::{Contestant, End, Hop, Tunnel};
-use super::kariz::Lane;
+use super::kariz::{Kariz, Lane};
 use super::peers::{Peer, Recipe};
 use super::programs::Programs;
 use anyhow::{Context, Result};
@@ -77,13 +77,15 @@ impl Plan {
 
     fn launch_tunnel(&self, tunnel: Tunnel, end: End) -> Result<Process> {
         let Addresses { entry, link, target } = self.addresses;
-        let kariz = |lane| match end {
-            End::Outer => self.programs.kariz()?.server(lane, entry, link),
-            End::Inner => self.programs.kariz()?.client(lane, link, target),
+        let run = |kariz: &Kariz, lane| match end {
+            End::Outer => kariz.server(lane, entry, link),
+            End::Inner => kariz.client(lane, link, target),
         };
         let peer = match tunnel {
-            Tunnel::KarizDirect => return kariz(Lane::Direct),
-            Tunnel::KarizMux => return kariz(Lane::Mux),
+            Tunnel::KarizDirect => return run(self.programs.kariz()?, Lane::Direct),
+            Tunnel::KarizMux => return run(self.programs.kariz()?, Lane::Mux),
+            Tunnel::BeforeDirect => return run(self.programs.before()?, Lane::Direct),
+            Tunnel::BeforeMux => return run(self.programs.before()?, Lane::Mux),
             Tunnel::Framing if end == End::Outer => return self.contend("frame-entry", entry, link),
             Tunnel::Framing => return self.contend("frame-exit", link, target),
             Tunnel::Rathole => Peer::Rathole,
@@ -98,6 +100,7 @@ impl Plan {
     fn launch_hop(&self, hop: Hop, from: SocketAddr, to: SocketAddr) -> Result<Process> {
         match hop {
             Hop::Kariz => self.programs.kariz()?.relay(from, to),
+            Hop::Before => self.programs.before()?.relay(from, to),
             Hop::Haproxy => self.programs.start_peer(&Recipe::hop(Peer::Haproxy, from, to)),
             Hop::Realm => self.programs.start_peer(&Recipe::hop(Peer::Realm, from, to)),
             Hop::Splice | Hop::TokioCopy | Hop::UringCopy | Hop::MonoioCopy | Hop::RealmIo => {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone)]
 pub(crate) struct Programs {
     kariz: Option<Kariz>,
+    before: Option<Kariz>,
     peers: Peers,
     folder: PathBuf,
 }
@@ -19,9 +20,30 @@ impl Programs {
     pub(crate) fn prepare(options: &KarizOptions, peers: Peers, folder: &Path) -> Result<Self> {
         Ok(Self {
             kariz: Kariz::prepare(options, folder)?,
+            before: None,
             peers,
             folder: folder.to_owned(),
         })
+    }
+
+    /// Adds another build of Kariz, which runs with the same options.
+    pub(crate) fn add_before(&mut self, program: &Path, options: &KarizOptions) -> Result<()> {
+        let options = KarizOptions {
+            kariz: Some(program.to_owned()),
+            ..options.clone()
+        };
+        self.before = Kariz::prepare(&options, &self.folder)?;
+        Ok(())
+    }
+
+    pub(crate) fn before(&self) -> Result<&Kariz> {
+        self.before
+            .as_ref()
+            .context("this run is without another build of kariz")
+    }
+
+    pub(crate) fn has_before(&self) -> bool {
+        self.before.is_some()
     }
 
     pub(crate) fn has_kariz(&self) -> bool {
