@@ -24,16 +24,11 @@ pub const MAX_WINDOW: u32 = i32::MAX as u32;
 /// How long the smallest round trip counts before a later one replaces it: paths change.
 const ROUND_TRIP_LIFETIME: Duration = Duration::from_secs(10);
 
-/// What is renewed at once, at least, of a window that is larger than twice this, in bytes.
-const UPDATE_BYTES: u32 = 128 * 1024;
+/// What is renewed at once over a distance, at least, in bytes.
+const FAR_STEP: u32 = 128 * 1024;
 
-/// How much of `window` has to be missing before it is renewed: an eighth of a large one, half of a small one.
-///
-/// Over a distance the peer waits for one step at a time: with W bytes of window, a round trip R and a link of rate C, a
-/// single stream gets W / (R + step / C). Half of the window, as in Go, costs a third of that where W is just R * C.
-fn update_step(window: u32) -> u32 {
-    (window / 8).max((window / 2).min(UPDATE_BYTES)).max(1)
-}
+/// A round trip from which on a window is renewed in smaller steps.
+const FAR: Duration = Duration::from_millis(5);
 
 /// One stream's inbound direction. Positions count bytes modulo 2^32, as on the wire.
 #[derive(Debug, Clone)]
@@ -159,7 +154,7 @@ impl Pool {
 
     /// Counts `length` bytes as consumed; true if an UPD is due.
     ///
-    /// One is due when a step of the window ([`update_step`]) is missing. For a stream that was never promised more than
+    /// One is due when a [step](Self::step) of the window is missing. For a stream that was never promised more than
     /// its peer assumed that is the first read, as in Go.
     pub(super) fn consume(&mut self, inbound: &mut Inbound, length: u32, now: Duration) -> bool {
         self.used -= self.extra(inbound);
@@ -170,7 +165,7 @@ impl Pool {
         }
         self.grow(inbound, length, now);
         let window = self.share(inbound, self.capacity).max(inbound.promised());
-        window - inbound.promised() >= update_step(window) && {
+        window - inbound.promised() >= self.step(window) && {
             self.promise(inbound, window, now);
             true
         }
@@ -218,6 +213,21 @@ impl Pool {
         let share = capacity.saturating_sub(others) / 4 * 3;
         let window = u64::from(self.floor) + share;
         inbound.target.min(u32::try_from(window).unwrap_or(MAX_WINDOW))
+    }
+
+    /// How much of `window` has to be missing before it is renewed: half, as in Go; over a distance an eighth.
+    ///
+    /// The peer waits for one step at a time: with W bytes of window, a round trip R and a link of rate C, a single stream
+    /// gets W / (R + step / C). Where W is just R * C, halves cost a third of that. Nearby, where R is next to nothing, the
+    /// updates themselves would cost more (a tenth of the CPU time of a bulk stream).
+    fn step(&self, window: u32) -> u32 {
+        let half = (window / 2).max(1);
+        let far = self.round_trip.is_some_and(|(round_trip, _)| round_trip >= FAR);
+        if far {
+            half.min((window / 8).max(FAR_STEP))
+        } else {
+            half
+        }
     }
 
     fn promise(&mut self, inbound: &mut Inbound, window: u32, now: Duration) {

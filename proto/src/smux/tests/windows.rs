@@ -69,21 +69,31 @@ fn foreign_peer_learns_the_window_of_our_stream_behind_its_syn() {
     );
 }
 
-#[test]
-fn window_is_renewed_when_a_step_of_it_is_consumed() {
-    // An eighth of it, but not less than 128 KiB.
-    const STEP: usize = OPENING_WINDOW as usize / 8;
+/// How much of the opening window is consumed when it is renewed, on a path with this round trip.
+fn renewed_after(round_trip: Duration) -> usize {
+    const PIECE: usize = 32 * 1024;
     let mut end = accepted(kariz(MuxVersion::V2));
     end.receive(&syn(3)).unwrap();
     end.control();
+    end.mux.pool.set_round_trip(round_trip, Duration::ZERO);
+    // The opening window seems to take long to have its effect, so that the round trip stays as it is.
     end.now += Duration::from_secs(1);
-    for _ in 0..STEP / 32768 {
-        end.receive(&push(3, &[0; 32768])).unwrap();
+    for consumed in (PIECE..).step_by(PIECE) {
+        end.receive(&push(3, &[0; PIECE])).unwrap();
+        end.mux.consumed(3, PIECE - 1);
+        assert_eq!(updates(&mut end), [], "before {consumed} bytes");
+        end.mux.consumed(3, 1);
+        if !updates(&mut end).is_empty() {
+            return consumed;
+        }
     }
-    end.mux.consumed(3, STEP - 1);
-    assert_eq!(updates(&mut end), []);
-    end.mux.consumed(3, 1);
-    assert_eq!(updates(&mut end), [(3, STEP as u32, OPENING_WINDOW)]);
+    unreachable!("the window is full at some time")
+}
+
+#[test]
+fn window_is_renewed_when_half_of_it_is_consumed_and_an_eighth_over_a_distance() {
+    assert_eq!(renewed_after(Duration::from_millis(1)), OPENING_WINDOW as usize / 2);
+    assert_eq!(renewed_after(Duration::from_millis(5)), OPENING_WINDOW as usize / 8);
 }
 
 /// A peer that fills the window of stream `id` in each of `rounds` round trips; the windows that it was promised.
