@@ -54,7 +54,8 @@ impl Process {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         let tail = lines[lines.len().saturating_sub(20)..].join("\n");
-        format!("{} said last:\n{tail}", self.log.display())
+        let log = self.log.file_name().unwrap_or_default();
+        format!("{} said last:\n{tail}", log.display())
     }
 }
 

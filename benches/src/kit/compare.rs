@@ -47,17 +47,23 @@ pub(crate) struct Options {
 }
 
 /// What the result file says about how it was made.
-#[derive(Debug, serde::Serialize)]
-struct Conditions {
-    rounds: usize,
-    timing: Timing,
-    kariz_workers: usize,
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Conditions {
+    pub(crate) rounds: usize,
+    pub(crate) timing: Timing,
+    pub(crate) kariz_workers: usize,
     kariz_pinned: bool,
-    kariz_io: String,
+    pub(crate) kariz_io: String,
     contender_threads: usize,
-    long_path_rtt_ms: u128,
-    long_path_mbit_per_s: u32,
+    pub(crate) long_path_rtt_ms: u128,
+    pub(crate) long_path_mbit_per_s: u32,
 }
+
+/// A result file of this command.
+pub(crate) type Report = report::Report<Conditions, Results>;
+
+/// Its name in result files.
+pub(crate) const COMMAND: &str = "compare";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let machine = Machine::of_this();
@@ -107,7 +113,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         long_path_rtt_ms: LONG_RTT.as_millis(),
         long_path_mbit_per_s: LONG_MBIT_PER_S,
     };
-    let path = report::write("compare", programs.kariz_version(), &conditions, machine, &results)?;
+    let path = report::write(COMMAND, programs.kariz_version(), &conditions, machine, &results)?;
     println!("written to {}", path.display());
     Ok(())
 }

@@ -120,6 +120,14 @@ impl Tunnel {
 }
 
 impl Hop {
+    /// Whether it is there to show what a runtime costs that copies.
+    pub(crate) fn is_copy_loop(self) -> bool {
+        matches!(
+            self,
+            Self::TokioCopy | Self::UringCopy | Self::MonoioCopy | Self::RealmIo
+        )
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Kariz => "kariz",

@@ -1,12 +1,14 @@
 //! Results as JSON, with what one has to know to compare them, and verdicts on the terminal.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The machine that a result was measured on.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Machine {
     cpu: String,
     cpus: usize,
@@ -17,17 +19,19 @@ pub(crate) struct Machine {
     load_before: f64,
 }
 
-/// One result file.
-#[derive(Debug, Serialize)]
-pub(crate) struct Report<R: Serialize> {
-    command: &'static str,
-    unix_time: u64,
-    kit_version: &'static str,
-    commit: String,
-    kariz: String,
-    options: serde_json::Value,
-    machine: Machine,
-    results: R,
+/// One result file, with the options `O` and the results `R` of its command.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Report<O, R> {
+    pub(crate) command: String,
+    pub(crate) unix_time: u64,
+    pub(crate) kit_version: String,
+    /// Of the sources that the kit was built in.
+    pub(crate) commit: String,
+    /// What the measured program says that it is.
+    pub(crate) kariz: String,
+    pub(crate) options: O,
+    pub(crate) machine: Machine,
+    pub(crate) results: R,
 }
 
 /// A target of the project, and whether it was reached.
@@ -112,9 +116,45 @@ impl Machine {
     }
 }
 
+impl fmt::Display for Machine {
+    /// One line for a caption.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}, {} CPUs, {} MiB, Linux {}, {}; load average {} before the start",
+            self.cpu, self.cpus, self.memory_mib, self.kernel, self.congestion_control, self.load_before
+        )
+    }
+}
+
+/// The folder of the result files.
+pub(crate) fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("results")
+}
+
+/// Reads a result file of `command`.
+pub(crate) fn read<O: DeserializeOwned, R: DeserializeOwned>(path: &Path, command: &str) -> Result<Report<O, R>> {
+    let named = || format!("reading {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(named)?;
+    let made_by: MadeBy = serde_json::from_str(&text).with_context(named)?;
+    ensure!(
+        made_by.command == command,
+        "{} is a result of `{}`, not of `{command}`",
+        path.display(),
+        made_by.command
+    );
+    serde_json::from_str(&text).with_context(named)
+}
+
+/// What every result file says, whichever command made it.
+#[derive(Deserialize)]
+struct MadeBy {
+    command: String,
+}
+
 /// Writes a result file and returns where it is.
 pub(crate) fn write(
-    command: &'static str,
+    command: &str,
     kariz: String,
     options: &impl Serialize,
     machine: Machine,
@@ -123,16 +163,16 @@ pub(crate) fn write(
     let unix_time = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |time| time.as_secs());
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
+    let folder = folder();
     std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
     let path = folder.join(format!("{command}-{unix_time}.json"));
     let report = Report {
-        command,
+        command: command.into(),
         unix_time,
-        kit_version: env!("CARGO_PKG_VERSION"),
+        kit_version: env!("CARGO_PKG_VERSION").into(),
         commit: commit(),
         kariz,
-        options: serde_json::to_value(options)?,
+        options,
         machine,
         results,
     };

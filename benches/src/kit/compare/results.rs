@@ -48,7 +48,7 @@ pub(crate) struct Failure {
 
 impl Results {
     /// Notes what one turn in `round` (from 0) gave.
-    pub(super) fn record(&mut self, who: Contestant, work: Work, round: usize, figures: &[(Metric, f64)]) {
+    pub(crate) fn record(&mut self, who: Contestant, work: Work, round: usize, figures: &[(Metric, f64)]) {
         for (metric, value) in figures {
             let (name, work) = (who.label(), work.key());
             let found = self.rows.iter_mut().find(|row| row.is(&name, &work, *metric));

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, anyhow};
 use kariz_bench::path::DelayedPath;
 use kariz_bench::target::Target;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::cell::OnceCell;
 use std::net::Ipv4Addr;
 use std::sync::atomic::Ordering;
@@ -16,12 +16,12 @@ pub(super) const LONG_RTT: Duration = Duration::from_millis(50);
 pub(super) const LONG_MBIT_PER_S: u32 = 300;
 
 /// How long things take.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub(super) struct Timing {
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Timing {
     /// Before the clock of a turn starts.
     pub(super) warm_up: Duration,
     /// How long is measured.
-    pub(super) turn: Duration,
+    pub(crate) turn: Duration,
     /// The same two where windows have to open over the long path.
     pub(super) distant_warm_up: Duration,
     pub(super) distant_turn: Duration,
@@ -42,7 +42,7 @@ pub(super) struct LongPath {
 }
 
 impl Timing {
-    pub(super) fn usual() -> Self {
+    pub(crate) fn usual() -> Self {
         Self {
             warm_up: Duration::from_millis(500),
             turn: Duration::from_secs(2),

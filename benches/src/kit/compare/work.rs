@@ -1,6 +1,6 @@
 //! The works of a comparison, and what is measured at each.
 
-use crate::kit::contestant::{Contestant, Hop};
+use crate::kit::contestant::Contestant;
 use kariz_bench::load::bulk::Direction;
 use serde::{Deserialize, Serialize};
 
@@ -113,10 +113,9 @@ impl Work {
     /// Whether it tells something about this contestant. The copy loops of the kit show what runtimes cost when they
     /// move bytes; over a distance the sockets decide, and a plain relay has no second end.
     pub(crate) fn suits(self, contestant: Contestant) -> bool {
-        let runtime = |hop| matches!(hop, Hop::TokioCopy | Hop::UringCopy | Hop::MonoioCopy | Hop::RealmIo);
         match contestant {
             Contestant::Bare => matches!(self, Self::Distant { .. }),
-            Contestant::Pair(hop) | Contestant::Relay(hop) if runtime(hop) => matches!(
+            Contestant::Pair(hop) | Contestant::Relay(hop) if hop.is_copy_loop() => matches!(
                 self,
                 Self::Bulk { .. }
                     | Self::Visits
