@@ -116,7 +116,7 @@ fn look(peer: Peer, places: &[PathBuf]) -> Result<Found> {
     Ok(Found { programs, version })
 }
 
-/// The first line with a digit that the program prints about itself.
+/// What the program prints about itself, the line that matters.
 fn version(program: &Path, option: &str) -> Result<String> {
     let output = Command::new(program)
         .arg(option)
@@ -124,9 +124,18 @@ fn version(program: &Path, option: &str) -> Result<String> {
         .output()
         .with_context(|| format!("running {}", program.display()))?;
     let text = [output.stdout, output.stderr].concat();
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let line = text.lines().find(|line| line.contains(|c: char| c.is_ascii_digit()));
-    Ok(line.unwrap_or("unknown").trim().to_owned())
+    Ok(version_line(&String::from_utf8_lossy(&text)))
+}
+
+/// The first line with a digit that speaks of a version, or the first with a digit.
+fn version_line(text: &str) -> String {
+    let with_digit = || text.lines().filter(|line| line.contains(|c: char| c.is_ascii_digit()));
+    let line = with_digit().find(|line| line.to_lowercase().contains("version"));
+    let words = line
+        .or_else(|| with_digit().next())
+        .unwrap_or("unknown")
+        .split_whitespace();
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Builds rathole into `folder`. Without `--locked`: its lock file names versions that today's compilers refuse.
@@ -142,4 +151,17 @@ fn install(peer: Peer, folder: &Path) -> Result<Found> {
         .context("starting cargo")?;
     ensure!(status.success(), "cargo install rathole: {status}");
     look(peer, &[folder.join("bin")])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_found_among_other_lines() {
+        let rathole = "rathole \nBuild Timestamp:     2026-11-24T22:04:10Z\nBuild Version:       0.5.0\n";
+        assert_eq!(version_line(rathole), "Build Version: 0.5.0");
+        assert_eq!(version_line("Realm 2.9.4 [proxy]\n"), "Realm 2.9.4 [proxy]");
+        assert_eq!(version_line(""), "unknown");
+    }
 }
