@@ -1,6 +1,6 @@
 //! The load tools of Kariz' benchmark kit, as a library for the demo and the end-to-end tests: std threads and epoll,
 //! nothing of Kariz itself. Without the feature `runtimes` there is no async runtime in it; the program needs that feature
-//! for some of its contenders.
+//! for some of its contenders, and `pictures` for what it publishes.
 //!
 //! - [`pattern`]: data that knows its position; every receiver compares what came with what belongs there.
 //! - [`request`]: the first bytes of a connection tell the target what to do on it.

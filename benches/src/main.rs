@@ -21,6 +21,8 @@ enum Command {
     Distance(kit::distance::Options),
     /// The checks whose numbers are too big for a test run: 1 GiB, 100,000 connections, 1,000 kills.
     Soak(kit::soak::Options),
+    /// The tables of the README and their picture, from a result file of `compare`.
+    Publish(kit::publish::Options),
     /// One of the bare relays, as a process of its own (the other commands start it).
     #[command(hide = true)]
     Contend {
@@ -50,6 +52,7 @@ fn main() -> anyhow::Result<()> {
         Command::Compare(options) => kit::compare::run(&options),
         Command::Distance(options) => kit::distance::run(&options),
         Command::Soak(options) => kit::soak::run(&options),
+        Command::Publish(options) => kit::publish::run(&options),
         Command::Contend { kind, from, to } => contend(kind, from, to),
     }
 }

@@ -1,0 +1,79 @@
+//! The generated part of the README.
+
+use super::{cast, columns, notes, table};
+use crate::kit::compare::Report;
+use anyhow::{Context, Result};
+
+const BEGIN: &str = "<!-- compare:begin -->\n";
+const END: &str = "<!-- compare:end -->\n";
+
+const SPEED: &str = "### Tunnels, and relays in pairs\n\n\
+    Medians of all rounds; of bulk the mean of up and down. CPU time and memory (PSS) are those of both processes together.\n\
+    A limit is a part of the kit: the least that could do the same work. 8 divided by Gbit per CPU-second is CPU-seconds\n\
+    per GB.\n\n";
+
+const VISITOR: &str = "Round trips of 64 bytes on one connection, alone and beside other streams; what one of 9,000 idle visitors \
+    costs\n(descriptors: of the process that has more); the start of both processes.\n\n";
+
+/// Everything between the markers.
+pub(super) fn of(report: &Report) -> String {
+    let (results, options) = (&report.results, &report.options);
+    let (two, one) = (cast::two_hops(), cast::one_hop());
+    let crowd = format!(
+        "100 streams that send 64 bytes 20 times a second beside one bulk stream down, and bulk over a path with {} ms\n\
+         round trip that lets {} Mbit/s through:\n\n",
+        options.long_path_rtt_ms, options.long_path_mbit_per_s
+    );
+    let blocks = [
+        notes::conditions(report),
+        under(SPEED, table::of(&two, columns::SPEED_OF_TWO, results)),
+        under(VISITOR, table::of(&two, columns::VISITOR_OF_TWO, results)),
+        under(&crowd, table::of(&two, columns::CROWD_OF_TWO, results)),
+        under("### Relays, one hop\n\n", table::of(&one, columns::ONE_HOP, results)),
+        under("### Targets\n\n", notes::targets(&results.verdicts)),
+        under("### What else came out\n\n", notes::troubles(results)),
+    ];
+    let mut text = String::from(
+        "![Kariz beside its peers: bits and connections per CPU-second, round trips, memory](benches/results/compare.svg)\n",
+    );
+    for block in blocks.iter().filter(|block| !block.is_empty()) {
+        text.push('\n');
+        text.push_str(block);
+    }
+    text
+}
+
+/// Nothing under nothing.
+fn under(heading: &str, body: String) -> String {
+    if body.is_empty() {
+        body
+    } else {
+        format!("{heading}{body}")
+    }
+}
+
+/// `readme` with `section` between the markers.
+pub(super) fn replaced(readme: &str, section: &str) -> Result<String> {
+    let (before, rest) = readme.split_once(BEGIN).with_context(|| missing(BEGIN))?;
+    let (_, after) = rest.split_once(END).with_context(|| missing(END))?;
+    Ok(format!("{before}{BEGIN}\n{section}\n{END}{after}"))
+}
+
+fn missing(marker: &str) -> String {
+    format!("the README has no line `{}` where it should be", marker.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_between_the_markers_is_replaced() {
+        let readme = format!("a\n{BEGIN}old\n{END}b\n");
+        let once = replaced(&readme, "new\n").unwrap();
+        assert_eq!(once, format!("a\n{BEGIN}\nnew\n\n{END}b\n"));
+        assert_eq!(replaced(&once, "new\n").unwrap(), once);
+        assert!(replaced("without markers", "new\n").is_err());
+        assert!(replaced(&format!("{END}{BEGIN}"), "new\n").is_err());
+    }
+}
