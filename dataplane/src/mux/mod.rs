@@ -29,11 +29,10 @@ use crate::worker::{Gauge, Worker, spawn};
 use futures_util::future::{Either, select};
 use kariz_proto::control::{Counter, ServiceId};
 use kariz_proto::model::MuxParams;
-use kariz_proto::smux::{Config, Mux, Role, StreamId};
+use kariz_proto::smux::{Config, Mux, Role, StreamId, Streams};
 use monoio::time::sleep;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -57,7 +56,7 @@ const UNSENT_BYTES: u32 = 128 << 10;
 pub(crate) struct Carrier {
     sock: Sock,
     mux: RefCell<Mux>,
-    streams: RefCell<HashMap<StreamId, Rc<Stream>>>,
+    streams: RefCell<Streams<Rc<Stream>>>,
     /// Client: what its streams are for.
     service: Option<ServiceId>,
     concurrency: usize,

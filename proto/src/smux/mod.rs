@@ -48,7 +48,7 @@ pub use config::{Config, Role};
 pub use error::{Dead, OpenError, QueueError, Violation};
 pub use frame::{HEADER_BYTES, MAX_PAYLOAD_BYTES};
 pub use fuzz::fuzz_smux;
-pub use mux::{Counters, MAX_PENDING_RESETS, Mux, RESET_REFUSED, StreamId};
+pub use mux::{Counters, MAX_PENDING_RESETS, Mux, RESET_REFUSED, StreamId, Streams};
 pub use receive::Incoming;
 pub use send::{MAX_FIRST_BYTES, MIN_CONTROL_ROOM, MIN_PULL_BYTES, Pull};
 pub use window::{FOREIGN_INITIAL_WINDOW, INITIAL_WINDOW, MAX_WINDOW, OPENING_WINDOW};

@@ -18,6 +18,10 @@ pub type StreamId = u32;
 /// Most resets and refusals that may wait to be sent on one carrier.
 pub const MAX_PENDING_RESETS: usize = 1024;
 
+/// Streams by id. A frame looks its stream up several times, which a hash made to keep secrets would double the cost of.
+/// It needs none: ids ascend, and whoever chooses them slows down only its own carrier.
+pub type Streams<S> = HashMap<StreamId, S, foldhash::fast::FixedState>;
+
 /// Reason of the RST that answers a SYN above [`Config::max_streams`].
 pub const RESET_REFUSED: u32 = u32::MAX;
 
@@ -39,7 +43,7 @@ pub struct Mux {
     /// The stream of the payload that is being parsed; `None` if it is to be skipped.
     pub(super) pushing: Option<StreamId>,
     pub(super) ids: Ids,
-    pub(super) streams: HashMap<StreamId, Stream>,
+    pub(super) streams: Streams<Stream>,
     /// Streams that are not closed; the others only wait to be consumed.
     pub(super) open: usize,
     pub(super) pool: Pool,
@@ -89,7 +93,7 @@ impl Mux {
             parser: Parser::default(),
             pushing: None,
             ids: Ids::new(role, !config.kariz),
-            streams: HashMap::new(),
+            streams: Streams::default(),
             open: 0,
             pool: Pool::new(&config),
             unconsumed: 0,

@@ -1,9 +1,8 @@
 //! Whose turn it is to send data: weighted round robin, fair by bytes (`spec/smux.md`, Sending).
 
-use super::StreamId;
 use super::queue::IdQueue;
 use super::stream::{Stream, Turn};
-use std::collections::HashMap;
+use super::{StreamId, Streams};
 
 /// Shares of the priorities 0 (most urgent) to 3.
 const WEIGHTS: [u8; 4] = [8, 4, 2, 1];
@@ -58,7 +57,7 @@ impl Schedule {
     }
 
     /// The stream that has the turn.
-    pub(super) fn current(&mut self, streams: &mut HashMap<StreamId, Stream>) -> Option<StreamId> {
+    pub(super) fn current(&mut self, streams: &mut Streams<Stream>) -> Option<StreamId> {
         while self.eligible > 0 {
             let id = self.ring.front()?;
             let Some(turn) = streams.get_mut(&id).map(|stream| &mut stream.turn) else {
@@ -93,7 +92,7 @@ impl Schedule {
     }
 
     /// The stream was removed from `streams`.
-    pub(super) fn remove(&mut self, removed: &Stream, streams: &HashMap<StreamId, Stream>) {
+    pub(super) fn remove(&mut self, removed: &Stream, streams: &Streams<Stream>) {
         self.eligible -= usize::from(removed.turn.eligible);
         self.ring.sweep(streams.len(), |id| streams.contains_key(&id));
     }
