@@ -66,8 +66,6 @@ pub(crate) type Report = report::Report<Conditions, Results>;
 pub(crate) const COMMAND: &str = "compare";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let machine = Machine::of_this();
-    machine.warn_if_busy();
     let rounds = options.rounds.unwrap_or(if options.quick { 2 } else { 5 }).max(1);
     let timing = if options.quick {
         Timing::quick()
@@ -83,7 +81,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if let Some(before) = &options.before {
         programs.add_before(before, &options.kariz)?;
     }
-    let works: Vec<Work> = or_all(&options.works).into_iter().flat_map(Work::of).collect();
+    let mut works: Vec<Work> = or_all(&options.works).into_iter().flat_map(Work::of).collect();
     let mut candidates = contestants(&programs)
         .into_iter()
         .map(|contestant| Candidate::new(contestant, &programs))
@@ -94,13 +92,25 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         ..Results::default()
     };
     let stage = Stage::new(timing)?;
+    if works.iter().any(|work| matches!(work, Work::Distant { .. }))
+        && let Err(error) = stage.long_path()
+    {
+        println!("missing: {error:#}");
+        results.missing.insert("long path".into(), format!("{error:#}"));
+        works.retain(|work| !matches!(work, Work::Distant { .. }));
+    }
+    let machine = Machine::of_this();
+    machine.warn_if_busy();
     for round in 0..rounds {
         for work in works.iter().filter(|work| round < work.rounds(rounds)) {
             eprintln!("round {} of {rounds}: {}", round + 1, work.key());
             play(&mut candidates, &stage, *work, round, &mut results);
         }
+        // Nobody comes always first, or always after the same one's leftovers.
+        let step = (candidates.len() / rounds).max(1);
+        candidates.rotate_left(step);
     }
-    results.verdicts = targets::verdicts(&results);
+    results.verdicts = targets::verdicts(&results, &works);
     table::print(&results);
     Verdict::print_all(&results.verdicts);
     let conditions = Conditions {

@@ -117,8 +117,15 @@ impl Plan {
 
     /// Starts all processes here, and waits until a visitor gets an answer.
     pub(crate) fn start(&self) -> Result<Chain> {
-        let ends = self.contestant.ends();
-        let processes = ends.iter().map(|end| self.launch(*end)).collect::<Result<_>>()?;
+        let mut ends = self.contestant.ends().to_vec();
+        if !self.contestant.outer_listens() {
+            // Who listens where the two meet is there first.
+            ends.reverse();
+        }
+        let mut processes = ends.iter().map(|end| self.launch(*end)).collect::<Result<Vec<_>>>()?;
+        if !self.contestant.outer_listens() {
+            processes.reverse();
+        }
         let chain = Chain { processes };
         self.wait(&chain)?;
         Ok(chain)

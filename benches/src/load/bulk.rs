@@ -47,7 +47,7 @@ pub struct Bulk {
     received: Arc<AtomicU64>,
     target: Arc<Counters>,
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Result<usize, TrafficError>>,
+    thread: Option<JoinHandle<Result<usize, TrafficError>>>,
 }
 
 impl Bulk {
@@ -111,7 +111,7 @@ impl Bulk {
             received,
             target: counters.clone(),
             stop,
-            thread,
+            thread: Some(thread),
         })
     }
 
@@ -129,12 +129,20 @@ impl Bulk {
     ///
     /// # Errors
     /// Something was wrong while they ran, or a receipt says that something was lost.
-    pub fn stop(self) -> Result<usize, TrafficError> {
+    pub fn stop(mut self) -> Result<usize, TrafficError> {
         self.stop.store(true, Ordering::Relaxed);
-        match self.thread.join() {
-            Ok(outcome) => outcome,
-            Err(panic) => std::panic::resume_unwind(panic),
+        match self.thread.take().map(JoinHandle::join) {
+            None => Ok(0),
+            Some(Ok(outcome)) => outcome,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
         }
+    }
+}
+
+impl Drop for Bulk {
+    /// Streams that nobody stopped end by themselves.
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 

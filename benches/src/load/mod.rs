@@ -10,8 +10,8 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-/// Ports that [`free_port`] hands out: below those that the kernel gives to outgoing connections (32,768 and up), so that
-/// none of them takes the port away while its listener is restarted.
+/// Ports that [`free_port`] hands out: below those that most kernels give to outgoing connections (32,768 and up), so
+/// that none of them takes the port away while its listener is restarted.
 const LISTENER_PORTS: std::ops::Range<u16> = 12_000..32_000;
 
 /// A loopback port that nobody used a moment ago; each call in a process returns another one.
@@ -45,6 +45,11 @@ pub fn wait_until_up(address: SocketAddr, limit: Duration) -> io::Result<()> {
     let start = Instant::now();
     loop {
         let attempt = TcpStream::connect(address).and_then(|stream| {
+            if stream.local_addr()? == stream.peer_addr()? {
+                // Nobody listens, and the kernel chose the very port: it must be free again at once.
+                rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
             stream.set_read_timeout(Some(Duration::from_secs(1)))?;
             crate::visitor::echo(&stream, 0, 64).map_err(io::Error::other)
         });

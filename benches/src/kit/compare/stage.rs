@@ -1,19 +1,22 @@
 //! What all candidates share: the target, the long path, and how long a turn takes.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use kariz_bench::path::DelayedPath;
-use kariz_bench::target::Target;
+use kariz_bench::target::{Counters, Target};
 use serde::{Deserialize, Serialize};
 use std::cell::OnceCell;
 use std::net::Ipv4Addr;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Round trip of the long path.
 pub(super) const LONG_RTT: Duration = Duration::from_millis(50);
 
 /// Most that the long path lets through each way, in Mbit/s: what its forwarder carries easily on one core.
 pub(super) const LONG_MBIT_PER_S: u32 = 300;
+
+/// How long the connections of a turn may take to leave.
+const CLEAR_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long things take.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -75,12 +78,32 @@ impl Stage {
 
     /// Streams that brought wrong bytes to a target, so far.
     pub(super) fn mismatches(&self) -> u64 {
+        self.sum(|counters| counters.mismatches.load(Ordering::Relaxed))
+    }
+
+    fn sum(&self, counter: fn(&Counters) -> u64) -> u64 {
         let long = self.long.get().and_then(|long| long.as_ref().ok());
         let targets = [Some(&self.target), long.map(|long| &long.target)];
-        let counts = targets.into_iter().flatten();
-        counts
-            .map(|target| target.counters().mismatches.load(Ordering::Relaxed))
+        targets
+            .into_iter()
+            .flatten()
+            .map(|target| counter(target.counters()))
             .sum()
+    }
+
+    /// Waits until all connections of a turn have left both targets, so that none weighs on the next turn.
+    pub(super) fn clear(&self) -> Result<()> {
+        let begin = Instant::now();
+        while self.open() > 0 {
+            ensure!(begin.elapsed() < CLEAR_LIMIT, "{} connections stay open", self.open());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// Connections that are open at the targets.
+    fn open(&self) -> u64 {
+        self.sum(|counters| counters.open.load(Ordering::Relaxed))
     }
 
     /// Made when it is first asked for.

@@ -12,6 +12,7 @@ use kariz_bench::load::visits::{self, Pace};
 use kariz_bench::stats::{self, Quantiles, quantiles};
 use kariz_bench::visitor;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Visitors at a time in [`Work::Visits`].
@@ -38,8 +39,11 @@ pub(super) struct Outcome {
 
 pub(super) fn take(candidate: &mut Candidate, stage: &Stage, work: Work) -> Result<Outcome> {
     let mut flows = Flows::default();
+    let wrong_before = stage.mismatches();
     let figures = figures(candidate, stage, work, &mut flows)?;
-    let wrong = stage.mismatches();
+    // Idle and distant contestants are gone by now, and their connections with them.
+    stage.clear()?;
+    let wrong = stage.mismatches() - wrong_before;
     ensure!(wrong == 0, "{wrong} streams had wrong bytes at the target");
     // Kariz promises it; many others do not.
     ensure!(
@@ -136,15 +140,28 @@ fn ping_pong(running: &Running, stage: &Stage, beside: Beside, flows: &mut Flows
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut nanos = stats::recorder();
     let (begin, timing) = (Instant::now(), stage.timing);
+    let mut moved_before = None;
     visitor::ping_pong(&stream, 1, timing.warm_up + timing.turn, |rtt| {
         if begin.elapsed() > timing.warm_up {
+            moved_before.get_or_insert_with(|| (Instant::now(), received(&beside_it)));
             stats::record(&mut nanos, rtt);
         }
     })?;
+    let mut figures = round_trips(quantiles(&nanos, true));
+    if beside != Beside::Nothing {
+        let (since, before) = moved_before.context("no ping came back")?;
+        let moved = (received(&beside_it) - before) as f64 * 8e-9 / since.elapsed().as_secs_f64();
+        figures.push((Metric::GbitPerS, moved));
+    }
     for load in beside_it {
         flows.stop(load).context("a flow beside the pings")?;
     }
-    Ok(round_trips(quantiles(&nanos, true)))
+    Ok(figures)
+}
+
+/// What all flows have brought so far.
+fn received(flows: &[Bulk]) -> u64 {
+    flows.iter().map(Bulk::received).sum()
 }
 
 fn round_trips(rtt: Quantiles) -> Figures {
@@ -181,8 +198,10 @@ fn fairness(running: &Running, stage: &Stage, flows: &mut Flows) -> Result<Figur
 }
 
 fn short_visits(running: &Running, stage: &Stage) -> Result<Figures> {
-    let cpu = running.chain.cpu_time()?;
     let pace = Pace::AtOnce(VISITORS_AT_ONCE);
+    // Pools get their size before it counts.
+    visit(running.entry, pace, stage.timing.warm_up, u64::MAX, false)?;
+    let cpu = running.chain.cpu_time()?;
     let outcome = visit(running.entry, pace, stage.timing.turn, u64::MAX, false)?;
     let cpu = running.chain.cpu_time()? - cpu;
     let done = outcome.done as f64;
@@ -206,6 +225,8 @@ fn idle(running: &Running, stage: &Stage, visitors: u32) -> Result<Figures> {
     let before = look()?;
     let staying = visit(running.entry, Pace::AtOnce(64), patience, visitors.into(), true)?;
     let with = look()?;
+    let open = stage.target.counters().open.load(Ordering::Relaxed);
+    ensure!(open >= visitors.into(), "only {open} of {visitors} visitors stayed");
     drop(staying);
     let grown = |figure: fn(&(f64, f64)) -> f64| -> Vec<f64> {
         let pairs = with.iter().zip(&before);

@@ -19,6 +19,7 @@ const EIGHT_STREAMS: &[&str] = &["bulk/8/up", "bulk/8/down"];
 const MANY_STREAMS: &[&str] = &["bulk/64/up", "bulk/64/down"];
 const ALONE: &[&str] = &["ping/alone"];
 const BESIDE: &[&str] = &["ping/beside-2x500-mbit"];
+const UNBOUNDED: &[&str] = &["ping/beside-unbounded"];
 const FAIRNESS: &[&str] = &["fairness"];
 
 /// Of these there is a picture, too.
@@ -45,20 +46,36 @@ const COST: Column = Column {
     ],
 };
 pub(super) const ROUND_TRIP: Column = Column {
-    head: "round trip alone, p50 / p99, us",
-    figures: &[figure(Metric::RttP50Us, ALONE), figure(Metric::RttP99Us, ALONE)],
+    head: "round trip alone, p50 / p99 / p99.9, us",
+    figures: &[
+        figure(Metric::RttP50Us, ALONE),
+        figure(Metric::RttP99Us, ALONE),
+        figure(Metric::RttP999Us, ALONE),
+    ],
 };
 pub(super) const ROUND_TRIP_BESIDE: Column = Column {
-    head: "beside 2x500 Mbit/s, p50 / p99, us",
-    figures: &[figure(Metric::RttP50Us, BESIDE), P99_BESIDE],
+    head: "beside 2x500 Mbit/s, p50 / p99 / p99.9, us",
+    figures: &[
+        figure(Metric::RttP50Us, BESIDE),
+        P99_BESIDE,
+        figure(Metric::RttP999Us, BESIDE),
+    ],
+};
+const ROUND_TRIP_UNBOUNDED: Column = Column {
+    head: "beside unbounded flows, p50 / p99, us",
+    figures: &[figure(Metric::RttP50Us, UNBOUNDED), figure(Metric::RttP99Us, UNBOUNDED)],
+};
+const UNBOUNDED_FLOWS: Column = Column {
+    head: "those flows, Gbit/s",
+    figures: &[figure(Metric::GbitPerS, UNBOUNDED)],
 };
 pub(super) const CONNECTIONS: Column = Column {
     head: "new connections per CPU-second",
     figures: &[VISITS],
 };
 const MEMORY: Column = Column {
-    head: "KiB per idle visitor",
-    figures: &[IDLE_KIB],
+    head: "KiB per idle visitor, 1,000 / 9,000",
+    figures: &[figure(Metric::KibPerVisitor, &["idle/1000"]), IDLE_KIB],
 };
 const DESCRIPTORS: Column = Column {
     head: "descriptors per idle visitor",
@@ -104,7 +121,15 @@ pub(super) const SPEED_OF_TWO: &[Column] = &[SPEED, COST, CONNECTIONS];
 pub(super) const VISITOR_OF_TWO: &[Column] = &[ROUND_TRIP, ROUND_TRIP_BESIDE, MEMORY, DESCRIPTORS, START];
 
 /// Of the same: who waits for whom, and how far a window reaches.
-pub(super) const CROWD_OF_TWO: &[Column] = &[BESIDE_BULK, SMALL_STREAMS, SLOWEST_STREAM, DISTANT_ONE, DISTANT_MANY];
+pub(super) const CROWD_OF_TWO: &[Column] = &[
+    ROUND_TRIP_UNBOUNDED,
+    UNBOUNDED_FLOWS,
+    BESIDE_BULK,
+    SMALL_STREAMS,
+    SLOWEST_STREAM,
+    DISTANT_ONE,
+    DISTANT_MANY,
+];
 
 /// Of relays.
 pub(super) const ONE_HOP: &[Column] = &[SPEED, COST, CONNECTIONS, ROUND_TRIP, MEMORY];

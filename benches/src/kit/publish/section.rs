@@ -20,8 +20,8 @@ pub(super) fn of(report: &Report) -> String {
     let (results, options) = (&report.results, &report.options);
     let (two, one) = (cast::two_hops(), cast::one_hop());
     let crowd = format!(
-        "100 streams that send 64 bytes 20 times a second beside one bulk stream down, and bulk over a path with {} ms\n\
-         round trip that lets {} Mbit/s through:\n\n",
+        "Round trips beside two flows that take all they can, one each way; 100 streams that send 64 bytes 20 times a\n\
+         second beside one bulk stream down; bulk over a path with {} ms round trip that lets {} Mbit/s through:\n\n",
         options.long_path_rtt_ms, options.long_path_mbit_per_s
     );
     let blocks = [
