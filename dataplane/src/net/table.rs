@@ -20,7 +20,7 @@ const SWEEP_STEP: usize = 512;
 
 /// Names a socket in its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SocketKey(usize);
+pub(crate) struct SocketKey(u32);
 
 #[derive(Debug)]
 struct Entry {
@@ -50,10 +50,11 @@ pub(crate) struct SocketTable {
 
 impl SocketTable {
     pub(super) fn insert(&self, fd: RawFd) -> SocketKey {
-        SocketKey(self.entries.borrow_mut().insert(Entry {
+        let key = self.entries.borrow_mut().insert(Entry {
             fd,
             half_closed: Cell::new(false),
-        }))
+        });
+        SocketKey(u32::try_from(key).expect("a process has fewer descriptors"))
     }
 
     /// Watches over a descriptor. The result has to be dropped before the descriptor is closed or moves on.
@@ -65,11 +66,11 @@ impl SocketTable {
     }
 
     pub(super) fn remove(&self, key: SocketKey) {
-        self.entries.borrow_mut().try_remove(key.0);
+        self.entries.borrow_mut().try_remove(key.0 as usize);
     }
 
     pub(super) fn mark_half_closed(&self, key: SocketKey) {
-        if let Some(entry) = self.entries.borrow().get(key.0) {
+        if let Some(entry) = self.entries.borrow().get(key.0 as usize) {
             entry.half_closed.set(true);
         }
     }

@@ -48,7 +48,7 @@ pub(crate) fn run(start: Start) -> Result<(), String> {
     // The table outlives whatever happens to the tasks, so that a dead worker's connections can be reset.
     let sockets = Rc::new(SocketTable::default());
     let result = if start.uring {
-        let built = build(thrifty_ring()).or_else(|_| build(io_uring::IoUring::builder()));
+        let built = build(cooperative_ring()).or_else(|_| build(io_uring::IoUring::builder()));
         built.map_err(describe).and_then(|runtime| {
             // Tasks hold the driver and the driver holds their wakers: such a runtime cannot be dropped in order,
             // and half of it (its sockets) is dealt with below.
@@ -66,13 +66,14 @@ pub(crate) fn run(start: Start) -> Result<(), String> {
     result
 }
 
-/// A ring whose completions wait until the worker asks for them, many at a time. Otherwise each one interrupts whatever
-/// the worker does, and be it by an interrupt of its core. Kernels before 6.1 refuse it.
+/// A ring whose completions are taken up when the worker calls the kernel next, instead of interrupting its core for each
+/// of them. Kernels before 5.19 refuse it.
 ///
-/// Nobody asks before all tasks wait, so that what a task may do without waiting has to have a bound (`turns`).
-fn thrifty_ring() -> io_uring::Builder {
+/// (Not `IORING_SETUP_DEFER_TASKRUN`, which costs less still: the ring of a worker that died then goes on holding what it
+/// waited for, and a listener of it takes connections that nobody accepts.)
+fn cooperative_ring() -> io_uring::Builder {
     let mut ring = io_uring::IoUring::builder();
-    ring.setup_single_issuer().setup_defer_taskrun();
+    ring.setup_coop_taskrun();
     ring
 }
 
