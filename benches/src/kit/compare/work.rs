@@ -128,10 +128,10 @@ impl Work {
         }
     }
 
-    /// In how many of `rounds` it takes part: memory hardly varies, and takes long.
+    /// In how many of `rounds` it takes part: memory and the long path hardly vary, and take long.
     pub(crate) fn rounds(self, rounds: usize) -> usize {
         match self {
-            Self::Idle { .. } => rounds.min(2),
+            Self::Idle { .. } | Self::Distant { .. } => rounds.min(2),
             _ => rounds,
         }
     }
