@@ -75,7 +75,11 @@ mod tests {
         let alone = Work::PingPong {
             beside: Beside::Nothing,
         };
-        let figures = [(Metric::RttP50Us, 100.0), (Metric::RttP99Us, 1500.0)];
+        let figures = [
+            (Metric::RttP50Us, 100.0),
+            (Metric::RttP99Us, 1500.0),
+            (Metric::RttP999Us, 2500.0),
+        ];
         results.record(Contestant::DIRECT, alone, 0, &figures);
         results.record(
             Contestant::Pair(Hop::Splice),
@@ -92,9 +96,9 @@ mod tests {
         let table = of(&cast::two_hops(), BOTH, &results).replace('\u{a0}', " ");
         assert_eq!(
             table,
-            "| | round trip alone, p50 / p99, us | new connections per CPU-second |\n\
+            "| | round trip alone, p50 / p99 / p99.9, us | new connections per CPU-second |\n\
              |---|---:|---:|\n\
-             | **kariz direct** | **100 / 1,500** | **–** |\n\
+             | **kariz direct** | **100 / 1,500 / 2,500** | **–** |\n\
              | rathole | failed | – |\n\
              | splice pair (limit) | – | 20,000 |\n"
         );
