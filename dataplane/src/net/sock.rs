@@ -11,9 +11,7 @@ use monoio::net::UnixStream;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
-use std::cell::Cell;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
@@ -24,11 +22,9 @@ use std::time::Duration;
 pub(crate) struct Sock {
     /// monoio only ever polls the descriptor, whatever kind it is of. Its `TcpStream` would be 64 bytes larger: it keeps
     /// room for addresses that nobody asks it for.
-    inner: ManuallyDrop<UnixStream>,
+    inner: UnixStream,
     table: Rc<SocketTable>,
     key: SocketKey,
-    /// Waits that have begun and not ended. One that was given up stays counted: the ring may still hold the socket.
-    waits: Cell<u32>,
 }
 
 impl Sock {
@@ -40,10 +36,9 @@ impl Sock {
         let raw = fd.as_raw_fd();
         let inner = UnixStream::from_std(std::os::unix::net::UnixStream::from(fd))?;
         Ok(Self {
-            inner: ManuallyDrop::new(inner),
+            inner,
             table: table.clone(),
             key: table.insert(raw),
-            waits: Cell::new(0),
         })
     }
 
@@ -105,22 +100,16 @@ impl Sock {
     ///
     /// # Errors
     /// What the driver answers.
-    pub(crate) async fn readable(&self) -> io::Result<()> {
-        self.waits.update(|waits| waits + 1);
-        let result = self.inner.readable(false).await;
-        self.waits.update(|waits| waits - 1);
-        result
+    pub(crate) fn readable(&self) -> impl Future<Output = io::Result<()>> + '_ {
+        self.inner.readable(false)
     }
 
     /// Waits until something can be sent, or the connection is broken.
     ///
     /// # Errors
     /// What the driver answers.
-    pub(crate) async fn writable(&self) -> io::Result<()> {
-        self.waits.update(|waits| waits + 1);
-        let result = self.inner.writable(false).await;
-        self.waits.update(|waits| waits - 1);
-        result
+    pub(crate) fn writable(&self) -> impl Future<Output = io::Result<()>> + '_ {
+        self.inner.writable(false)
     }
 
     /// Whether something can be sent now.
@@ -204,21 +193,16 @@ impl Sock {
 
     /// Takes the socket off this worker, for another thread. Nobody may be waiting for it.
     pub(crate) fn into_fd(self) -> OwnedFd {
-        let mut this = ManuallyDrop::new(self);
+        use std::os::fd::{FromRawFd, IntoRawFd};
+        let this = std::mem::ManuallyDrop::new(self);
         this.table.remove(this.key);
-        // SAFETY: `this` is never dropped, so both fields are moved out exactly once and not used again.
+        // SAFETY: `this` is never dropped, so each field is moved out exactly once, and `inner` gives up its
+        // descriptor, which is open and then owned by the result alone.
         unsafe {
             drop(std::ptr::read(&raw const this.table));
-            released(ManuallyDrop::take(&mut this.inner))
+            OwnedFd::from_raw_fd(std::ptr::read(&raw const this.inner).into_raw_fd())
         }
     }
-}
-
-/// Takes a descriptor back from monoio, which panics if the ring still holds it.
-fn released(inner: UnixStream) -> OwnedFd {
-    use std::os::fd::{FromRawFd, IntoRawFd};
-    // SAFETY: `inner` gives up its descriptor, which is open and then owned by the result alone.
-    unsafe { OwnedFd::from_raw_fd(inner.into_raw_fd()) }
 }
 
 /// What has crossed a connection, as the kernel counts it.
@@ -246,12 +230,6 @@ impl AsFd for Sock {
 impl Drop for Sock {
     fn drop(&mut self) {
         self.table.remove(self.key);
-        // SAFETY: the field is taken here once, and nobody uses it after the drop.
-        let inner = unsafe { ManuallyDrop::take(&mut self.inner) };
-        if self.waits.get() == 0 {
-            // monoio closes through the ring, and has it look for that close right away to cancel it.
-            drop(released(inner));
-        }
     }
 }
 
