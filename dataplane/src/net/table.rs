@@ -20,7 +20,7 @@ const SWEEP_STEP: usize = 512;
 
 /// Names a socket in its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SocketKey(u32);
+pub(crate) struct SocketKey(usize);
 
 #[derive(Debug)]
 struct Entry {
@@ -50,11 +50,10 @@ pub(crate) struct SocketTable {
 
 impl SocketTable {
     pub(super) fn insert(&self, fd: RawFd) -> SocketKey {
-        let key = self.entries.borrow_mut().insert(Entry {
+        SocketKey(self.entries.borrow_mut().insert(Entry {
             fd,
             half_closed: Cell::new(false),
-        });
-        SocketKey(u32::try_from(key).expect("a process has fewer descriptors"))
+        }))
     }
 
     /// Watches over a descriptor. The result has to be dropped before the descriptor is closed or moves on.
@@ -66,11 +65,11 @@ impl SocketTable {
     }
 
     pub(super) fn remove(&self, key: SocketKey) {
-        self.entries.borrow_mut().try_remove(key.0 as usize);
+        self.entries.borrow_mut().try_remove(key.0);
     }
 
     pub(super) fn mark_half_closed(&self, key: SocketKey) {
-        if let Some(entry) = self.entries.borrow().get(key.0 as usize) {
+        if let Some(entry) = self.entries.borrow().get(key.0) {
             entry.half_closed.set(true);
         }
     }
