@@ -2,9 +2,12 @@
 
 mod kit;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use kariz_bench::contender::{framing, runtime, splice};
+use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 
 #[derive(Debug, Parser)]
 #[command(version, about)]
@@ -23,6 +26,13 @@ enum Command {
     Soak(kit::soak::Options),
     /// The tables of the README and their picture, from a result file of `compare`.
     Publish(kit::publish::Options),
+    /// Becomes another program that does not outlive its parent (the other commands start everything this way).
+    #[command(hide = true)]
+    Lead {
+        /// The program and its arguments.
+        #[arg(required = true, last = true)]
+        command: Vec<OsString>,
+    },
     /// One of the bare relays, as a process of its own (the other commands start it).
     #[command(hide = true)]
     Contend {
@@ -54,12 +64,17 @@ fn main() -> anyhow::Result<()> {
         Command::Soak(options) => kit::soak::run(&options),
         Command::Publish(options) => kit::publish::run(&options),
         Command::Contend { kind, from, to } => contend(kind, from, to),
+        Command::Lead { command } => lead(&command),
     }
 }
 
-fn contend(kind: Contender, from: SocketAddr, to: SocketAddr) -> anyhow::Result<()> {
-    // A contender never outlives the kit, even if that is killed.
+fn lead(command: &[OsString]) -> anyhow::Result<()> {
+    let (program, arguments) = command.split_first().context("no command")?;
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    Err(std::process::Command::new(program).args(arguments).exec().into())
+}
+
+fn contend(kind: Contender, from: SocketAddr, to: SocketAddr) -> anyhow::Result<()> {
     match kind {
         Contender::Splice => splice::run(from, to),
         Contender::FrameEntry => framing::run(framing::End::Entry, from, to),

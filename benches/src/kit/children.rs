@@ -15,11 +15,14 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts it in the network namespace of the calling thread; `name` is for the log file in `folder`.
-    pub(crate) fn start(mut command: Command, folder: &Path, name: &str) -> Result<Self> {
+    ///
+    /// It is ended by the kernel when that thread ends, however the kit ends.
+    pub(crate) fn start(command: Command, folder: &Path, name: &str) -> Result<Self> {
         let log = folder.join(format!("{name}.log"));
         let file = std::fs::File::create(&log).with_context(|| format!("creating {}", log.display()))?;
-        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
-        let child = command
+        let mut led = led(&command)?;
+        led.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        let child = led
             .spawn()
             .with_context(|| format!("starting {:?}", command.get_program()))?;
         Ok(Self { child, log })
@@ -72,4 +75,12 @@ pub(crate) fn own(arguments: &[&str]) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("finding this program")?);
     command.args(arguments);
     Ok(command)
+}
+
+/// The same command by way of `kariz-bench lead`, which has the kernel end it with its parent.
+fn led(command: &Command) -> Result<Command> {
+    let mut led = own(&["lead", "--"])?;
+    led.arg(command.get_program()).args(command.get_args());
+    led.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    Ok(led)
 }
