@@ -49,6 +49,8 @@ pub(crate) struct Options {
 /// What the result file says about how it was made.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Conditions {
+    /// The options that choose who does what and how long, as on the command line, each with a space before it.
+    pub(crate) chosen: String,
     pub(crate) rounds: usize,
     pub(crate) timing: Timing,
     pub(crate) kariz_workers: usize,
@@ -114,6 +116,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     table::print(&results);
     Verdict::print_all(&results.verdicts);
     let conditions = Conditions {
+        chosen: options.chosen(),
         rounds,
         timing,
         kariz_workers: options.kariz.workers,
@@ -126,6 +129,28 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let path = report::write(COMMAND, programs.kariz_version(), &conditions, machine, &results)?;
     println!("written to {}", path.display());
     Ok(())
+}
+
+impl Options {
+    /// See [`Conditions::chosen`].
+    fn chosen(&self) -> String {
+        let quick = self.quick.then(|| " --quick".to_owned());
+        let rounds = self.rounds.map(|rounds| format!(" --rounds {rounds}"));
+        let peers = list("peers", &self.peers);
+        [quick, rounds, peers, list("works", &self.works)]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+}
+
+/// A list option as on the command line; `None` of nothing.
+fn list<T: ValueEnum>(option: &str, chosen: &[T]) -> Option<String> {
+    let names: Vec<String> = chosen
+        .iter()
+        .filter_map(|value| Some(value.to_possible_value()?.get_name().to_owned()))
+        .collect();
+    (!names.is_empty()).then(|| format!(" --{option} {}", names.join(",")))
 }
 
 fn or_all<T: ValueEnum + Clone>(chosen: &[T]) -> Vec<T> {

@@ -82,8 +82,9 @@ pub(super) fn conditions(report: &Report) -> String {
     };
     let rounds = if options.rounds == 1 { "round" } else { "rounds" };
     format!(
-        "Made by `cargo run --release -p kariz-bench -- compare`, then `-- publish`; raw: `benches/results/compare.json`.\n\
+        "Made by `cargo run --release -p kariz-bench -- compare{}`, then `-- publish`; raw: `benches/results/compare.json`.\n\
          {}, commit {}, {} {workers}, io {}; {} {rounds}, turns of {} s.\n{}.\n{versions}\n",
+        options.chosen,
         report.kariz,
         report.commit,
         options.kariz_workers,
