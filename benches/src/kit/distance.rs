@@ -3,20 +3,19 @@
 //! The outer process and the visitors are in one network namespace, the inner one and the target in another; between
 //! them every packet takes half of the round trip. Visitors come by the clock, and wait from their scheduled time.
 
-use super::contestant::{Contestant, End};
+use super::contestant::Contestant;
 use super::kariz::KarizOptions;
-use super::pair::{Addresses, Chain, Plan};
+use super::pair::Plan;
 use super::peers::Peers;
 use super::programs::Programs;
 use super::report::{self, Machine, Verdict};
 use anyhow::{Context, Result, ensure};
 use kariz_bench::load::visits::{self, Outcome, Pace};
-use kariz_bench::load::wait_until_up;
 use kariz_bench::path::{self, DelayedPath};
 use kariz_bench::stats::{Quantiles, quantiles};
 use kariz_bench::target::Target;
 use serde::Serialize;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Most round trips that a new visitor waits for its first byte, at p99.
@@ -99,23 +98,8 @@ fn measure(who: Contestant, programs: &Programs, options: &Options) -> Result<Ro
     let path = DelayedPath::new(Duration::from_millis(options.rtt_ms) / 2).context("making the delayed path")?;
     let rtt = round_trip(&path)?;
     let target = path.second.run(|| Target::start((Ipv4Addr::LOCALHOST, 0).into()))?;
-    let entry: SocketAddr = (Ipv4Addr::LOCALHOST, 8000).into();
-    let listener = if who.outer_listens() { path::FIRST } else { path::SECOND };
-    let addresses = Addresses {
-        entry,
-        link: (listener, 7000).into(),
-        target: target.address(),
-    };
-    let plan = Plan::new(who, addresses, programs);
-    let (inner, outer) = (plan.clone(), plan);
-    let inner = path.second.run(move || inner.launch(End::Inner))?;
-    let outer = path.first.run(move || outer.launch(End::Outer))?;
-    let chain = Chain {
-        processes: vec![outer, inner],
-    };
-    path.first
-        .run(move || wait_until_up(entry, super::pair::START_LIMIT))
-        .with_context(|| format!("{} carries nothing; {}", who.label(), chain.obituary()))?;
+    let plan = Plan::across(who, target.address().port(), programs)?;
+    let (entry, chain) = (plan.addresses.entry, plan.start_across(&path)?);
     let plan = visits::Plan {
         address: entry,
         pace: Pace::PerSecond(options.rate),

@@ -7,6 +7,8 @@ use super::peers::{Peer, Recipe};
 use super::programs::Programs;
 use anyhow::{Context, Result};
 use kariz_bench::load::{free_port, wait_until_up};
+use kariz_bench::path::{self, DelayedPath};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -127,14 +129,42 @@ impl Plan {
             processes.reverse();
         }
         let chain = Chain { processes };
-        self.wait(&chain)?;
+        self.or_obituary(wait_until_up(self.addresses.entry, START_LIMIT), &chain)?;
         Ok(chain)
     }
 
-    /// Waits until a visitor gets an answer.
-    pub(crate) fn wait(&self, chain: &Chain) -> Result<()> {
-        wait_until_up(self.addresses.entry, START_LIMIT)
-            .with_context(|| format!("{} carries nothing; {}", self.contestant.label(), chain.obituary()))
+    /// A plan for the two ends of a path: visitors and the outer process are in the first namespace, the inner one and the
+    /// target, which listens at `target_port`, in the second.
+    pub(crate) fn across(who: Contestant, target_port: u16, programs: &Programs) -> Result<Self> {
+        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let listener = if who.outer_listens() { path::FIRST } else { path::SECOND };
+        let addresses = Addresses {
+            entry: loopback(free_port()?),
+            link: (listener, free_port()?).into(),
+            target: loopback(target_port),
+        };
+        Ok(Self::new(who, addresses, programs))
+    }
+
+    /// Starts the processes of [`Plan::across`], each at its end, and waits until a visitor gets an answer.
+    pub(crate) fn start_across(&self, path: &DelayedPath) -> Result<Chain> {
+        let mut processes = Vec::new();
+        for end in self.contestant.ends() {
+            let (plan, end) = (self.clone(), *end);
+            let namespace = match end {
+                End::Outer => &path.first,
+                End::Inner => &path.second,
+            };
+            processes.push(namespace.run(move || plan.launch(end))?);
+        }
+        let (chain, entry) = (Chain { processes }, self.addresses.entry);
+        let up = path.first.run(move || wait_until_up(entry, START_LIMIT));
+        self.or_obituary(up, &chain)?;
+        Ok(chain)
+    }
+
+    fn or_obituary(&self, up: io::Result<()>, chain: &Chain) -> Result<()> {
+        up.with_context(|| format!("{} carries nothing; {}", self.contestant.label(), chain.obituary()))
     }
 }
 

@@ -1,15 +1,13 @@
 //! A contestant in a comparison: started once for all works that can share processes, afresh for the others.
 
-use crate::kit::contestant::{Contestant, End};
-use crate::kit::pair::{Addresses, Chain, Plan, START_LIMIT};
-use crate::kit::programs::Programs;
-use anyhow::{Context, Result};
-use kariz_bench::load::{free_port, wait_until_up};
-use kariz_bench::path;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
-
 use super::stage::Stage;
+use crate::kit::contestant::Contestant;
+use crate::kit::pair::{Addresses, Chain, Plan};
+use crate::kit::programs::Programs;
+use anyhow::Result;
+use kariz_bench::path;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 #[derive(Debug)]
 pub(super) struct Candidate {
@@ -68,7 +66,6 @@ impl Candidate {
     /// Processes at the two ends of the stage's long path, for one turn; visitors come from the first namespace.
     pub(super) fn distant(&self, stage: &Stage) -> Result<Running> {
         let long = stage.long_path()?;
-        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let port = long.target.address().port();
         if self.contestant == Contestant::Bare {
             return Ok(Running {
@@ -76,30 +73,8 @@ impl Candidate {
                 chain: Chain { processes: Vec::new() },
             });
         }
-        let listener = if self.contestant.outer_listens() {
-            path::FIRST
-        } else {
-            path::SECOND
-        };
-        let plan = self.plan(Addresses {
-            entry: loopback(free_port()?),
-            link: (listener, free_port()?).into(),
-            target: loopback(port),
-        });
-        let mut processes = Vec::new();
-        for end in self.contestant.ends() {
-            let (plan, end) = (plan.clone(), *end);
-            let namespace = match end {
-                End::Outer => &long.path.first,
-                End::Inner => &long.path.second,
-            };
-            processes.push(namespace.run(move || plan.launch(end))?);
-        }
-        let (entry, chain) = (plan.addresses.entry, Chain { processes });
-        long.path
-            .first
-            .run(move || wait_until_up(entry, START_LIMIT))
-            .with_context(|| format!("it carries nothing; {}", chain.obituary()))?;
+        let plan = Plan::across(self.contestant, port, &self.programs)?;
+        let (entry, chain) = (plan.addresses.entry, plan.start_across(&long.path)?);
         Ok(Running { entry, chain })
     }
 

@@ -109,7 +109,8 @@ pub(super) fn verdicts(results: &Results, played: &[Work]) -> Vec<Verdict> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kit::compare::work::Group;
+    use crate::kit::compare::results::Failure;
+    use crate::kit::compare::work::{Beside, Group};
     use crate::kit::contestant::Contestant;
     use crate::kit::peers::Peer;
     use clap::ValueEnum;
@@ -133,6 +134,28 @@ mod tests {
                 assert!(names.iter().any(|name| name == theirs), "{theirs}");
             }
         }
+    }
+
+    #[test]
+    fn who_failed_has_missed() {
+        let mut results = Results::default();
+        let rival = Peer::Haproxy.contestants()[0];
+        let alone = Work::PingPong {
+            beside: Beside::Nothing,
+        };
+        for (work, metric) in [(Work::Visits, Metric::VisitsPerCpuS), (alone, Metric::RttP50Us)] {
+            results.record(rival, work, 0, &[(metric, 100.0)]);
+            results.failures.push(Failure {
+                name: Contestant::MUX.label(),
+                work: work.key(),
+                round: 1,
+                why: "for the test".into(),
+            });
+        }
+        let missed = verdicts(&results, &[Work::Visits, alone]);
+        assert!(missed.iter().all(|verdict| !verdict.pass), "{missed:?}");
+        let of_visits = missed.iter().filter(|verdict| verdict.what.contains("visits"));
+        assert_eq!(of_visits.count(), 2, "haproxy pair and frp tcpMux");
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Peers {
                     peers.found.insert(*peer, found);
                 }
                 Err(error) => {
-                    peers.missing.insert(name(*peer), format!("{error:#}"));
+                    peers.missing.insert(peer.name(), format!("{error:#}"));
                 }
             }
         }
@@ -91,13 +91,9 @@ impl Peers {
 
     /// What each says that it is.
     pub(crate) fn versions(&self) -> BTreeMap<String, String> {
-        let version = |(peer, found): (&Peer, &Found)| (name(*peer), found.version.clone());
+        let version = |(peer, found): (&Peer, &Found)| (peer.name(), found.version.clone());
         self.found.iter().map(version).collect()
     }
-}
-
-fn name(peer: Peer) -> String {
-    format!("{peer:?}").to_lowercase()
 }
 
 /// `target/peers` of this workspace.

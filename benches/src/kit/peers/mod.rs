@@ -51,6 +51,11 @@ enum Role {
 }
 
 impl Peer {
+    /// Its name in result files and file names.
+    pub(super) fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+
     /// What of it takes part.
     pub(crate) fn contestants(self) -> Vec<Contestant> {
         let hop = |hop| vec![Contestant::Pair(hop), Contestant::Relay(hop)];
@@ -83,7 +88,7 @@ impl Recipe {
 
     /// Names its files; another for each process of a run.
     pub(crate) fn name(&self) -> String {
-        let peer = format!("{:?}", self.peer).to_lowercase();
+        let peer = self.peer.name();
         match &self.role {
             Role::Tunnel { end, addresses, .. } => {
                 format!(
