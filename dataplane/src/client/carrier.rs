@@ -2,7 +2,7 @@
 
 use super::link::Link;
 use super::target::{Target, dial};
-use crate::flow::{End, relay};
+use crate::flow::{Opening, relay};
 use crate::mux;
 use crate::net::{Sock, connect};
 use crate::tally::Share;
@@ -109,8 +109,7 @@ fn cross(
     let limiter = worker.budgets.limiter(&[&target.budgets]);
     async move {
         worker.may_panic(PanicPoint::Visitor);
-        if let End::Fault(fault) | End::NotBegun(fault) = relay(&worker, &carrier, &sock, &limiter, (None, None)).await
-        {
+        if let Err(fault) = relay(&worker, &carrier, &sock, &limiter, Opening::default()).await {
             worker.count(Counter::Resets);
             tracing::debug!(service = %target.name, bytes = %sock.traffic(), reason = %fault, "visitor reset");
         }

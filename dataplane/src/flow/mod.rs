@@ -3,6 +3,8 @@
 
 mod pump;
 mod relay;
+mod said;
 
 pub(crate) use pump::Fault;
-pub(crate) use relay::{Before, End, deliver_rest, linger, relay};
+pub(crate) use relay::{Opening, deliver_rest, linger, relay};
+pub(crate) use said::{MAX_SAID_BYTES, Said};

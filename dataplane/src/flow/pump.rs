@@ -8,6 +8,7 @@
 //! All state is in [`Pump`], and its steps never wait: an idle direction costs the few words of the struct and one
 //! pending poll.
 
+use super::said::Said;
 use crate::limit::Limiter;
 use crate::net::Sock;
 use crate::pool::{Buffer, PIPE_BYTES, Pipe};
@@ -54,8 +55,8 @@ pub(super) struct Pump<'a> {
     /// Borrowed while there is something to splice.
     pipe: Option<Pipe>,
     bulk: bool,
-    /// Something was taken from the source.
-    begun: bool,
+    /// Where to note what is taken from the source, as long as it may have to be said again.
+    said: Option<&'a Said>,
     small_runs: u8,
     since_wait: usize,
     since_turn: usize,
@@ -85,7 +86,13 @@ enum Need {
 }
 
 impl<'a> Pump<'a> {
-    pub(super) fn new(worker: &'a Worker, from: &'a Sock, to: &'a Sock, limiter: &'a Limiter, bytes: Counter) -> Self {
+    pub(super) fn new(
+        worker: &'a Worker,
+        (from, to): (&'a Sock, &'a Sock),
+        limiter: &'a Limiter,
+        bytes: Counter,
+        said: Option<&'a Said>,
+    ) -> Self {
         Self {
             worker,
             from,
@@ -95,16 +102,11 @@ impl<'a> Pump<'a> {
             rest: None,
             pipe: None,
             bulk: false,
-            begun: false,
+            said,
             small_runs: 0,
             since_wait: 0,
             since_turn: 0,
         }
-    }
-
-    /// Whether it has taken anything from its source, be it only its end.
-    pub(super) fn has_begun(&self) -> bool {
-        self.begun
     }
 
     /// Moves everything up to the source's end, then ends the sink's write direction.
@@ -119,10 +121,7 @@ impl<'a> Pump<'a> {
                 Need::Sink => self.to.writable().await.map_err(Fault::Sink)?,
                 Need::Tokens => self.limiter.rest().await,
                 Need::Turn => self.worker.turns.pass().await,
-                Need::End => {
-                    self.begun = true;
-                    return self.to.finish().map_err(Fault::Sink);
-                }
+                Need::End => return self.to.finish().map_err(Fault::Sink),
             }
             self.since_turn = 0;
         }
@@ -163,6 +162,9 @@ impl<'a> Pump<'a> {
             Some(0) => return Ok(Need::End),
             Some(bytes) => bytes,
         };
+        if let Some(said) = self.said {
+            said.note(&scratch[..bytes]);
+        }
         let sent = self.to.send(&scratch[..bytes]).map_err(Fault::Sink)?.unwrap_or(0);
         if sent < bytes {
             let mut buffer = self.worker.buffers.take_for(bytes - sent);
@@ -237,7 +239,6 @@ impl<'a> Pump<'a> {
     }
 
     fn count(&mut self, bytes: usize) {
-        self.begun = true;
         self.since_wait += bytes;
         self.since_turn += bytes;
         self.limiter.spend(bytes);

@@ -1,6 +1,7 @@
 //! Both directions of a connection, and its honest end (`spec/session.md`, Visitors).
 
 use super::pump::{Fault, Pump};
+use super::said::Said;
 use crate::limit::Limiter;
 use crate::net::Sock;
 use crate::worker::{Worker, spawn};
@@ -12,17 +13,6 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-/// How a visitor's connection ended.
-#[derive(Debug)]
-pub(crate) enum End {
-    /// Both directions to their end.
-    Complete,
-    /// With an error, which the other side saw as a reset.
-    Fault(Fault),
-    /// With an error before anything of the visitor was taken, but for what goes before.
-    NotBegun(Fault),
-}
-
 /// How long the end of a complete direction may take to be delivered after the other one failed.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
 const LINGER_STEP: Duration = Duration::from_millis(20);
@@ -30,7 +20,19 @@ const LINGER_STEP: Duration = Duration::from_millis(20);
 /// What has to happen in a direction before its bytes go through. Boxed: it is over soon, and its memory with it.
 pub(crate) type Before<'a> = Option<Pin<Box<dyn Future<Output = Result<(), Fault>> + 'a>>>;
 
+/// What goes before the bytes of the visitor, and of the target.
+#[derive(Default)]
+pub(crate) struct Opening<'a> {
+    pub(crate) up: Before<'a>,
+    pub(crate) down: Before<'a>,
+    /// Where to note what the visitor says until it was heard.
+    pub(crate) said: Option<&'a Said>,
+}
+
 /// Moves bytes between a visitor and what stands for its target until both directions have ended or one failed.
+///
+/// # Errors
+/// What broke it off; the other side saw that as a reset.
 ///
 /// After a fault a socket whose write direction was ended cleanly delivers what it has; the others are armed, and
 /// reset when the caller drops them.
@@ -41,17 +43,18 @@ pub(crate) fn relay<'a>(
     visitor: &'a Sock,
     target: &'a Sock,
     limiter: &'a Limiter,
-    (before_up, before_down): (Before<'a>, Before<'a>),
-) -> impl Future<Output = End> + 'a {
-    let mut up = Pump::new(worker, visitor, target, limiter, Counter::BytesIn);
-    let mut down = Pump::new(worker, target, visitor, limiter, Counter::BytesOut);
+    opening: Opening<'a>,
+) -> impl Future<Output = Result<(), Fault>> + 'a {
+    let mut up = Pump::new(worker, (visitor, target), limiter, Counter::BytesIn, opening.said);
+    let mut down = Pump::new(worker, (target, visitor), limiter, Counter::BytesOut, None);
+    let (before_up, before_down) = (opening.up, opening.down);
     async move {
         let (up_done, down_done, end) = {
             let up = pin!(direction(before_up, &mut up));
             let down = pin!(direction(before_down, &mut down));
             join(visitor, target, up, down).await
         };
-        if let End::Fault(Fault::Source(_) | Fault::Sink(_)) = end {
+        if let Err(Fault::Source(_) | Fault::Sink(_)) = end {
             if down_done {
                 target.abort();
                 Box::pin(deliver_rest(worker, visitor)).await;
@@ -60,10 +63,7 @@ pub(crate) fn relay<'a>(
                 Box::pin(deliver_rest(worker, target)).await;
             }
         }
-        match end {
-            End::Fault(fault) if !up.has_begun() => End::NotBegun(fault),
-            end => end,
-        }
+        end
     }
 }
 
@@ -88,23 +88,23 @@ async fn join(
     other: &Sock,
     mut up: Pin<&mut impl Future<Output = Result<(), Fault>>>,
     mut down: Pin<&mut impl Future<Output = Result<(), Fault>>>,
-) -> (bool, bool, End) {
+) -> (bool, bool, Result<(), Fault>) {
     let (mut up_done, mut down_done) = (false, false);
     let end = poll_fn(|cx| {
         if !up_done && let Poll::Ready(result) = up.as_mut().poll(cx) {
             match result {
                 Ok(()) => up_done = true,
-                Err(fault) => return Poll::Ready(End::Fault(fault)),
+                Err(fault) => return Poll::Ready(Err(fault)),
             }
         }
         if !down_done && let Poll::Ready(result) = down.as_mut().poll(cx) {
             match result {
                 Ok(()) => down_done = true,
-                Err(fault) => return Poll::Ready(End::Fault(fault)),
+                Err(fault) => return Poll::Ready(Err(fault)),
             }
         }
         if up_done && down_done {
-            return Poll::Ready(End::Complete);
+            return Poll::Ready(Ok(()));
         }
         if up_done || down_done {
             one.mark_half_closed();

@@ -4,7 +4,7 @@ mod remotes;
 
 pub(crate) use remotes::Remotes;
 
-use crate::flow::{End, relay};
+use crate::flow::{Opening, relay};
 use crate::net::{Sock, connect_any, is_shortage};
 use crate::preamble;
 use crate::service::{Admission, Service, Visitor, hand_to, refuse};
@@ -65,9 +65,7 @@ fn cross(
     let limiter = worker.budgets.limiter(&[&spec.budgets]);
     async move {
         worker.may_panic(PanicPoint::Visitor);
-        if let End::Fault(fault) | End::NotBegun(fault) =
-            relay(&worker, &visitor, &remote, &limiter, (None, None)).await
-        {
+        if let Err(fault) = relay(&worker, &visitor, &remote, &limiter, Opening::default()).await {
             worker.count(Counter::Resets);
             tracing::debug!(service = %spec.name, %peer, bytes = %visitor.traffic(), reason = %fault, "visitor reset");
         }

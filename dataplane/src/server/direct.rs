@@ -2,7 +2,7 @@
 //! the target's; from then on the carrier is the visitor's.
 
 use super::serving::{IdleCarrier, Serving};
-use crate::flow::{Before, End, Fault, relay};
+use crate::flow::{Fault, MAX_SAID_BYTES, Opening, Said, relay};
 use crate::limit::Limiter;
 use crate::net::Sock;
 use crate::preamble;
@@ -12,7 +12,6 @@ use crate::worker::{PanicPoint, Worker};
 use kariz_proto::control::{CarrierKey, Counter, RefuseReason, Voucher};
 use kariz_proto::session::carrier::{MAX_OPEN_BYTES, Open, OpenError, Ready};
 use monoio::time::timeout;
-use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -46,16 +45,25 @@ pub(super) fn serve(
         };
         worker.may_panic(PanicPoint::Visitor);
         let mut carrier = carrier;
-        let said = Said::default();
+        let said = Said::new();
         let end = loop {
             let first = open(&service, &carrier, (peer, port_offset), sock);
             let auth = (carrier.session.spec().carrier_key.clone(), carrier.voucher);
-            let up = first_flight(&worker, sock, &carrier.sock, first, (&limiter, said.clone()));
-            let down = ready(&worker, &carrier.sock, sock, auth, said.clone());
-            let before: (Before<'_>, Before<'_>) = (Some(Box::pin(up)), Some(Box::pin(down)));
-            let end = relay(&worker, sock, &carrier.sock, &limiter, before).await;
+            let opening = Opening {
+                up: Some(Box::pin(first_flight(
+                    &worker,
+                    sock,
+                    &carrier.sock,
+                    first,
+                    (&limiter, &said),
+                ))),
+                down: Some(Box::pin(ready(&worker, &carrier.sock, sock, auth, &said))),
+                said: Some(&said),
+            };
+            let end = relay(&worker, sock, &carrier.sock, &limiter, opening).await;
             // The carrier was dead already, and the client has seen nothing of the visitor.
-            if !(matches!(end, End::NotBegun(Fault::Refused(RefuseReason::CarrierLost))) && carrier.sock.met_nobody()) {
+            let lost = matches!(end, Err(Fault::Sink(_) | Fault::Refused(RefuseReason::CarrierLost)));
+            if !(lost && said.can_be_repeated() && carrier.sock.met_nobody()) {
                 break end;
             }
             match Box::pin(serving.another(&worker, sock, arrived)).await {
@@ -64,11 +72,9 @@ pub(super) fn serve(
             }
         };
         match end {
-            End::Complete => {}
-            End::Fault(Fault::Refused(reason)) | End::NotBegun(Fault::Refused(reason)) => {
-                refuse(&worker, &service, peer, reason);
-            }
-            End::Fault(fault) | End::NotBegun(fault) => {
+            Ok(()) => {}
+            Err(Fault::Refused(reason)) => refuse(&worker, &service, peer, reason),
+            Err(fault) => {
                 worker.count(Counter::Resets);
                 let (spec, session) = (service.spec.borrow(), carrier.session.spec());
                 tracing::debug!(service = %spec.name, %peer, session_id = %session.session, bytes = %sock.traffic(), reason = %fault, "visitor reset");
@@ -77,13 +83,6 @@ pub(super) fn serve(
         drop(counted);
     }
 }
-
-/// What a visitor said before its target was there: for another carrier, should this one turn out to be dead.
-type Said = Rc<RefCell<Vec<u8>>>;
-
-/// Bytes of a visitor that go out with Open and are kept until Ready; what comes behind them is not kept, and then there
-/// is no other carrier.
-const MAX_SAID_BYTES: usize = 16 << 10;
 
 /// Open for a visitor, and the PROXY header behind it.
 fn open(service: &Service, carrier: &IdleCarrier, (peer, port_offset): (SocketAddr, u16), sock: &Sock) -> Vec<u8> {
@@ -106,21 +105,21 @@ async fn first_flight(
     visitor: &Sock,
     carrier: &Sock,
     mut first: Vec<u8>,
-    (limiter, said): (&Limiter, Said),
+    (limiter, said): (&Limiter, &Said),
 ) -> Result<(), Fault> {
-    if said.borrow().is_empty() {
+    if !said.repeat(&mut first) {
         let room = limiter.room();
         let mut scratch = worker.scratch.borrow_mut();
         let most = MAX_SAID_BYTES.min(room);
         if most > 0
             && let Some(bytes @ 1..) = visitor.recv(&mut scratch[..most]).map_err(Fault::Source)?
         {
-            said.borrow_mut().extend_from_slice(&scratch[..bytes]);
+            said.note(&scratch[..bytes]);
+            first.extend_from_slice(&scratch[..bytes]);
             limiter.spend(bytes);
             worker.counters.add(Counter::BytesIn as usize, bytes as u64);
         }
     }
-    first.extend_from_slice(&said.borrow());
     carrier.send_all(&first).await.map_err(|error| match error.kind() {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Fault::Refused(RefuseReason::CarrierLost),
         _ => Fault::Sink(error),
@@ -133,11 +132,11 @@ async fn ready(
     carrier: &Sock,
     visitor: &Sock,
     auth: (CarrierKey, Voucher),
-    said: Said,
+    said: &Said,
 ) -> Result<(), Fault> {
     let ready = timeout(READY_TIMEOUT, read_ready(worker, carrier, (&auth.0, &auth.1))).await;
     let rest = ready.unwrap_or(Err(Fault::Refused(RefuseReason::TargetTimeout)))?;
-    said.take();
+    said.was_heard();
     worker.count(Counter::Opened);
     worker.counters.add(Counter::BytesOut as usize, rest.len() as u64);
     visitor.send_all(&rest).await.map_err(Fault::Sink)
