@@ -25,18 +25,33 @@ pub(super) fn open(worker: &Rc<Worker>, carrier: &Rc<Carrier>, stream: &Rc<Strea
         Ok(None) if got.len() < MAX_OPEN_BYTES => *stream.preamble.borrow_mut() = Some(got),
         Ok(Some((open, consumed))) => {
             carrier.mux.borrow_mut().set_priority(stream.id, open.priority);
-            receive::pass_on(worker, carrier, stream, &got, consumed);
-            spawn(
-                worker,
-                connect(worker.clone(), carrier.clone(), stream.clone(), service, open),
-            );
+            receive::pass_on(worker, carrier, stream, got.get(consumed..).unwrap_or_default());
+            let order = Order {
+                service,
+                open,
+                consumed,
+            };
+            spawn(worker, connect(worker.clone(), carrier.clone(), stream.clone(), order));
         }
         Ok(None) | Err(_) => carrier.abort(stream, Abort::Refused),
     }
 }
 
+/// What a target is dialled for.
+struct Order {
+    service: ServiceId,
+    open: Open,
+    /// Bytes of the stream that Open took. They count as consumed when it is answered: the news goes out with Ready.
+    consumed: usize,
+}
+
 /// Dials the target and answers Ready. What the visitor says meanwhile is kept, bounded by the stream's window.
-async fn connect(worker: Rc<Worker>, carrier: Rc<Carrier>, stream: Rc<Stream>, service: ServiceId, open: Open) {
+async fn connect(worker: Rc<Worker>, carrier: Rc<Carrier>, stream: Rc<Stream>, order: Order) {
+    let Order {
+        service,
+        open,
+        consumed,
+    } = order;
     let attended = stream::Attended::new(&carrier, &stream);
     let gauge = worker.gauge(Counter::Targets);
     let target = worker
@@ -54,7 +69,11 @@ async fn connect(worker: Rc<Worker>, carrier: Rc<Carrier>, stream: Rc<Stream>, s
         stream_id: open.stream_id,
         result: dialled.as_ref().map(|_| ()).map_err(|error| *error),
     };
-    let queued = carrier.mux.borrow_mut().queue_first(stream.id, answer.encode(None));
+    let queued = {
+        let mut mux = carrier.mux.borrow_mut();
+        mux.consumed(stream.id, consumed);
+        mux.queue_first(stream.id, answer.encode(None))
+    };
     carrier.outgoing.wake();
     match (dialled, target) {
         (Ok(sock), Some(target)) if queued.is_ok() => {
@@ -63,7 +82,8 @@ async fn connect(worker: Rc<Worker>, carrier: Rc<Carrier>, stream: Rc<Stream>, s
             *stream.counted.borrow_mut() = Some(Box::new(gauge));
             let _ = stream.sock.set(sock);
             stream::start(&worker, &carrier, &stream);
-            stream::end_if_drained(&carrier, &stream);
+            // A connection that is new has room.
+            stream::flush(&worker, &carrier, &stream);
         }
         _ => stream::refuse(&worker, &carrier, &stream),
     }

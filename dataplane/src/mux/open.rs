@@ -1,6 +1,6 @@
 //! Server: a visitor becomes a stream.
 
-use super::stream::{self, Side, Stream, Visit};
+use super::stream::{self, Reading, Side, Stream, Visit};
 use super::{Abort, Carrier, receive};
 use crate::net::Sock;
 use crate::preamble;
@@ -57,6 +57,9 @@ impl Carrier {
         let _ = stream.sock.set(sock);
         self.streams.borrow_mut().insert(id, stream.clone());
         stream::start(worker, self, &stream);
+        // Most visitors speak first, and have done so by now: what they say goes out with Open.
+        stream.reading.set(Reading::Ready);
+        self.mux.borrow_mut().set_ready(id, true);
         self.outgoing.wake();
     }
 }
@@ -79,7 +82,8 @@ pub(super) fn ready(worker: &Rc<Worker>, carrier: &Rc<Carrier>, stream: &Rc<Stre
         Ok(None) if got.len() < MAX_OPEN_BYTES => *stream.preamble.borrow_mut() = Some(got),
         Ok(Some((Ready { result: Ok(()), .. }, consumed))) => {
             worker.count(Counter::Opened);
-            receive::pass_on(worker, carrier, stream, &got, consumed);
+            carrier.mux.borrow_mut().consumed(stream.id, consumed);
+            receive::pass_on(worker, carrier, stream, got.get(consumed..).unwrap_or_default());
         }
         Ok(Some((Ready { result: Err(error), .. }, _))) => turn_away(worker, carrier, stream, reason_of(error)),
         Ok(None) | Err(_) => turn_away(worker, carrier, stream, RefuseReason::CarrierLost),

@@ -194,10 +194,9 @@ fn deliver(worker: &Rc<Worker>, stream: &Rc<Stream>, payloads: &[IoSlice<'_>]) -
     After::Consumed(sent)
 }
 
-/// The first `consumed` bytes of a stream were the session layer's; hands on what came after them.
-pub(super) fn pass_on(worker: &Rc<Worker>, carrier: &Rc<Carrier>, stream: &Rc<Stream>, got: &[u8], consumed: usize) {
-    carrier.mux.borrow_mut().consumed(stream.id, consumed);
-    if let Some(rest) = got.get(consumed..).filter(|rest| !rest.is_empty()) {
+/// Hands on what came behind the session layer's message at the beginning of a stream.
+pub(super) fn pass_on(worker: &Rc<Worker>, carrier: &Rc<Carrier>, stream: &Rc<Stream>, rest: &[u8]) {
+    if !rest.is_empty() {
         finish(worker, carrier, stream, deliver(worker, stream, &[IoSlice::new(rest)]));
     }
 }

@@ -214,7 +214,7 @@ impl Mux {
             .into_mut()
     }
 
-    /// Promises more than the peer assumes, if there is more.
+    /// Promises more than the peer assumes, if there is more; [`Mux::want_urgent`] is what sends it.
     pub(super) fn promise_opening(&mut self, id: StreamId) {
         let clock = self.clock;
         if let Some(stream) = self.streams.get_mut(&id)
@@ -222,7 +222,6 @@ impl Mux {
             && self.pool.promise_opening(&mut stream.inbound, clock)
         {
             stream.update_due = true;
-            self.want_urgent(id);
         }
     }
 

@@ -75,8 +75,8 @@ impl Mux {
         let length = u32::try_from(length).unwrap_or(u32::MAX).min(held);
         let update_due = self.pool.consume(&mut stream.inbound, length, clock);
         self.unconsumed -= u64::from(length);
-        if update_due {
-            stream.update_due = true;
+        stream.update_due |= update_due;
+        if stream.update_due {
             self.want_urgent(id);
         }
         self.liveness.was_paused |= was_paused && !self.receive_paused();

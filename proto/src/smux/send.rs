@@ -1,6 +1,7 @@
 //! Bytes for the carrier: control frames, then turns for data (`spec/smux.md`, Sending).
 
 use super::frame::{Command, HEADER_BYTES, Header, RESET_BYTES, UPDATE_BYTES};
+use super::window::Pool;
 use super::{Mux, QueueError, StreamId};
 
 /// Most bytes that may go before all data of a stream ([`Mux::queue_first`]); less than any initial window.
@@ -66,14 +67,18 @@ impl Mux {
 
     /// Sends `bytes` before all data of the stream.
     ///
+    /// With them goes the UPD with the opening window of a stream that a Kariz peer opened, unless something was consumed
+    /// before. On its own it would cost the peer a wake-up for nothing: until then nobody takes anything.
+    ///
     /// # Errors
     ///
     /// See [`QueueError`]; nothing was queued then.
     pub fn queue_first(&mut self, id: StreamId, bytes: Vec<u8>) -> Result<(), QueueError> {
-        let out = match self.streams.get_mut(&id) {
-            Some(stream) => &mut stream.outbound,
-            None => return Err(QueueError::NotOpen),
+        let clock = self.clock();
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Err(QueueError::NotOpen);
         };
+        let out = &mut stream.outbound;
         if out.fin_due || out.fin_sent {
             return Err(QueueError::NotOpen);
         }
@@ -85,6 +90,10 @@ impl Mux {
         }
         out.started = true;
         out.first = bytes;
+        if stream.update_due {
+            Pool::promise_leaves(&mut stream.inbound, clock);
+            self.want_urgent(id);
+        }
         self.want_ordered(id);
         self.refresh(id);
         Ok(())

@@ -141,6 +141,13 @@ impl Pool {
         }
     }
 
+    /// The opening promise is on its way only now: its effect is measured from here.
+    pub(super) fn promise_leaves(inbound: &mut Inbound, now: Duration) {
+        if let Some((_, queued_at)) = &mut inbound.awaited {
+            *queued_at = now;
+        }
+    }
+
     /// Counts `length` bytes from the peer.
     pub(super) fn receive(&mut self, inbound: &mut Inbound, length: u32, now: Duration) {
         inbound.received = inbound.received.wrapping_add(length);

@@ -141,6 +141,7 @@ fn frame_for_a_stream_whose_opening_was_not_sent_yet() {
 fn data_beyond_the_window() {
     let mut end = accepted();
     end.receive(&syn(3)).unwrap();
+    end.mux.queue_first(3, Vec::new()).unwrap();
     let window = 1 << 20;
     assert_eq!(
         frames(&end.control()),

@@ -36,6 +36,8 @@ fn stream_through(end: &mut End, id: StreamId, total: usize, rate_per_ms: usize)
 fn first_stream_of_a_kariz_peer_is_promised_1_mib_at_open() {
     let mut end = accepted(kariz(MuxVersion::V2));
     end.receive(&syn(3)).unwrap();
+    assert_eq!(updates(&mut end), [], "it waits for the first bytes");
+    end.mux.queue_first(3, Vec::new()).unwrap();
     assert_eq!(updates(&mut end), [(3, 0, OPENING_WINDOW)]);
     let own = end.mux.open(0).unwrap();
     let [(id, 0, window)] = updates(&mut end)[..] else {
@@ -45,6 +47,29 @@ fn first_stream_of_a_kariz_peer_is_promised_1_mib_at_open() {
         id == own && window > INITIAL_WINDOW && window < OPENING_WINDOW,
         "half of the pool is for openings"
     );
+}
+
+#[test]
+fn opening_window_of_a_kariz_peer_does_not_wait_when_something_is_consumed() {
+    let mut end = accepted(kariz(MuxVersion::V2));
+    end.receive_all(&[syn(3), push(3, b"x")]).unwrap();
+    assert_eq!(updates(&mut end), []);
+    end.mux.consumed(3, 1);
+    assert_eq!(updates(&mut end), [(3, 1, OPENING_WINDOW - 1)]);
+}
+
+#[test]
+fn time_until_the_first_bytes_is_not_taken_for_a_round_trip() {
+    let mut end = accepted(kariz(MuxVersion::V2));
+    end.receive(&syn(3)).unwrap();
+    end.now += Duration::from_millis(300);
+    end.receive(&push(3, b"x")).unwrap();
+    end.mux.queue_first(3, Vec::new()).unwrap();
+    assert_eq!(updates(&mut end), [(3, 0, OPENING_WINDOW)]);
+    end.now += Duration::from_millis(2);
+    end.receive(&push(3, &[0; 65_535])).unwrap();
+    end.receive(&push(3, b"x")).unwrap();
+    assert_eq!(end.mux.pool.round_trip(), Some(Duration::from_millis(2)));
 }
 
 #[test]
@@ -74,6 +99,7 @@ fn renewed_after(round_trip: Duration) -> usize {
     const PIECE: usize = 32 * 1024;
     let mut end = accepted(kariz(MuxVersion::V2));
     end.receive(&syn(3)).unwrap();
+    end.mux.queue_first(3, Vec::new()).unwrap();
     end.control();
     end.mux.pool.set_round_trip(round_trip, Duration::ZERO);
     // The opening window seems to take long to have its effect, so that the round trip stays as it is.
