@@ -1,6 +1,7 @@
 //! What a process costs: CPU time, memory and descriptors, read from outside.
 #![allow(unsafe_code)] // Two calls: no safe crate in the tree reads the CPU clock of another process.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::mem::MaybeUninit;
 use std::time::Duration;
@@ -59,7 +60,23 @@ pub fn descriptors(pid: u32) -> io::Result<usize> {
 
 /// Raises the soft limit of open descriptors of this process to the hard one, and returns it.
 pub fn raise_descriptor_limit() -> u64 {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    lift_descriptor_limit(0)
+}
+
+/// Raises the hard limit to `at_least`, which needs privileges, then the soft one to the hard one, and returns it. Processes
+/// that are started from now on inherit both.
+pub fn lift_descriptor_limit(at_least: u64) -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.maximum.is_some_and(|maximum| maximum < at_least) {
+        let lifted = Some(at_least);
+        let _ = setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: lifted,
+                maximum: lifted,
+            },
+        );
+    }
     let limit = getrlimit(Resource::Nofile);
     // Without permission the old limit stays: the return value tells the caller what there is.
     let _ = setrlimit(

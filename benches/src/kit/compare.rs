@@ -4,62 +4,27 @@ pub(crate) mod results;
 pub(crate) mod work;
 
 mod candidate;
+mod conditions;
+mod options;
 mod stage;
 mod table;
 mod targets;
 mod turn;
 
+pub(crate) use conditions::Conditions;
+pub(crate) use options::Options;
+
 use super::contestant::{Contestant, Hop};
-use super::kariz::KarizOptions;
+use super::machine::Machine;
 use super::peers::{Peer, Peers};
 use super::programs::Programs;
-use super::report::{self, Machine, Verdict};
+use super::report::{self, Record, Verdict};
 use anyhow::Result;
 use candidate::Candidate;
-use clap::ValueEnum;
+use conditions::Network;
 use results::{Failure, Results};
-use stage::{LONG_MBIT_PER_S, LONG_RTT, Stage, Timing};
-use std::path::PathBuf;
-use work::{Group, Work};
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Options {
-    /// Who takes part beside Kariz; without it everybody.
-    #[arg(long, value_enum, value_delimiter = ',')]
-    peers: Vec<Peer>,
-    /// What they do; without it everything.
-    #[arg(long, value_enum, value_delimiter = ',')]
-    works: Vec<Group>,
-    /// A folder with the programs of peers that no registry carries (frps, frpc, backhaul, realm).
-    #[arg(long, value_name = "DIR")]
-    peers_dir: Option<PathBuf>,
-    /// Another build of Kariz, for a comparison of before and after.
-    #[arg(long, value_name = "PATH")]
-    before: Option<PathBuf>,
-    /// Short turns and two rounds: tells whether it works, not how fast it is.
-    #[arg(long)]
-    quick: bool,
-    /// How often everybody has a turn at every work.
-    #[arg(long)]
-    rounds: Option<usize>,
-    #[command(flatten)]
-    kariz: KarizOptions,
-}
-
-/// What the result file says about how it was made.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Conditions {
-    /// The options that choose who does what and how long, as on the command line, each with a space before it.
-    pub(crate) chosen: String,
-    pub(crate) rounds: usize,
-    pub(crate) timing: Timing,
-    pub(crate) kariz_workers: usize,
-    kariz_pinned: bool,
-    pub(crate) kariz_io: String,
-    contender_threads: usize,
-    pub(crate) long_path_rtt_ms: u128,
-    pub(crate) long_path_mbit_per_s: u32,
-}
+use stage::Stage;
+use work::Work;
 
 /// A result file of this command.
 pub(crate) type Report = report::Report<Conditions, Results>;
@@ -67,23 +32,25 @@ pub(crate) type Report = report::Report<Conditions, Results>;
 /// Its name in result files.
 pub(crate) const COMMAND: &str = "compare";
 
+/// Descriptors that a process may have open where that can be arranged: realm takes six for each of 9,000 visitors.
+const DESCRIPTORS: u64 = 65_536;
+
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let rounds = options.rounds.unwrap_or(if options.quick { 2 } else { 5 }).max(1);
-    let timing = if options.quick {
-        Timing::quick()
-    } else {
-        Timing::usual()
-    };
-    let peers = Peers::find(&or_all(&options.peers), options.peers_dir.as_deref());
+    let rounds = options.rounds();
+    let peers = Peers::find(&options.peers(), options.peers_dir.as_deref());
     for (peer, why) in peers.missing() {
         println!("missing: {peer}: {why}");
     }
+    peers.warn_of_others();
+    kariz_bench::process::lift_descriptor_limit(DESCRIPTORS);
     let folder = tempfile::tempdir()?;
     let mut programs = Programs::prepare(&options.kariz, peers, folder.path())?;
     if let Some(before) = &options.before {
         programs.add_before(before, &options.kariz)?;
     }
-    let mut works: Vec<Work> = or_all(&options.works).into_iter().flat_map(Work::of).collect();
+    // Not before everything is built and installed: it may have to be fetched.
+    let network = Network::enter(options.host_network);
+    let mut works = options.works();
     let mut candidates = contestants(&programs)
         .into_iter()
         .map(|contestant| Candidate::new(contestant, &programs))
@@ -93,7 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         missing: programs.peers().missing().clone(),
         ..Results::default()
     };
-    let stage = Stage::new(timing)?;
+    let stage = Stage::new(options.timing())?;
     if works.iter().any(|work| matches!(work, Work::Distant { .. }))
         && let Err(error) = stage.long_path()
     {
@@ -103,6 +70,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let machine = Machine::of_this();
     machine.warn_if_busy();
+    let conditions = Conditions::of(options, network);
+    let record = Record::begin(COMMAND);
     for round in 0..rounds {
         for work in works.iter().filter(|work| round < work.rounds(rounds)) {
             eprintln!("round {} of {rounds}: {}", round + 1, work.key());
@@ -111,54 +80,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         // Nobody comes always first, or always after the same one's leftovers.
         let step = (candidates.len() / rounds).max(1);
         candidates.rotate_left(step);
+        results.verdicts = targets::verdicts(&results, &works);
+        record.write(programs.kariz_version(), &conditions, &machine, &results)?;
     }
-    results.verdicts = targets::verdicts(&results, &works);
     table::print(&results);
     Verdict::print_all(&results.verdicts);
-    let conditions = Conditions {
-        chosen: options.chosen(),
-        rounds,
-        timing,
-        kariz_workers: options.kariz.workers,
-        kariz_pinned: options.kariz.workers > 1,
-        kariz_io: options.kariz.io.clone(),
-        contender_threads: 1,
-        long_path_rtt_ms: LONG_RTT.as_millis(),
-        long_path_mbit_per_s: LONG_MBIT_PER_S,
-    };
-    let path = report::write(COMMAND, programs.kariz_version(), &conditions, machine, &results)?;
-    println!("written to {}", path.display());
+    println!("written to {}", record.path().display());
     Ok(())
-}
-
-impl Options {
-    /// See [`Conditions::chosen`].
-    fn chosen(&self) -> String {
-        let quick = self.quick.then(|| " --quick".to_owned());
-        let rounds = self.rounds.map(|rounds| format!(" --rounds {rounds}"));
-        let peers = list("peers", &self.peers);
-        [quick, rounds, peers, list("works", &self.works)]
-            .into_iter()
-            .flatten()
-            .collect()
-    }
-}
-
-/// A list option as on the command line; `None` of nothing.
-fn list<T: ValueEnum>(option: &str, chosen: &[T]) -> Option<String> {
-    let names: Vec<String> = chosen
-        .iter()
-        .filter_map(|value| Some(value.to_possible_value()?.get_name().to_owned()))
-        .collect();
-    (!names.is_empty()).then(|| format!(" --{option} {}", names.join(",")))
-}
-
-fn or_all<T: ValueEnum + Clone>(chosen: &[T]) -> Vec<T> {
-    if chosen.is_empty() {
-        T::value_variants().to_vec()
-    } else {
-        chosen.to_vec()
-    }
 }
 
 /// Everybody who can take part.

@@ -5,10 +5,11 @@
 
 use super::contestant::Contestant;
 use super::kariz::KarizOptions;
+use super::machine::Machine;
 use super::pair::Plan;
 use super::peers::Peers;
 use super::programs::Programs;
-use super::report::{self, Machine, Verdict};
+use super::report::{Record, Verdict};
 use anyhow::{Context, Result, ensure};
 use kariz_bench::load::visits::{self, Outcome, Pace};
 use kariz_bench::path::{self, DelayedPath};
@@ -50,7 +51,7 @@ struct Row {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(rustix::process::geteuid().is_root(), "network namespaces need root");
-    let machine = Machine::of_this();
+    let (record, machine) = (Record::begin("distance"), Machine::of_this());
     let folder = tempfile::tempdir()?;
     let programs = Programs::prepare(&options.kariz, Peers::default(), folder.path())?;
     let mut rows = Vec::new();
@@ -89,8 +90,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     Verdict::print_all(&verdicts);
     let results = serde_json::json!({ "rows": rows, "verdicts": verdicts });
-    let path = report::write("distance", programs.kariz_version(), options, machine, results)?;
-    println!("written to {}", path.display());
+    record.write(programs.kariz_version(), options, &machine, &results)?;
+    println!("written to {}", record.path().display());
     Ok(())
 }
 

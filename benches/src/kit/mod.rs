@@ -8,6 +8,7 @@ pub(crate) mod soak;
 mod children;
 mod contestant;
 mod kariz;
+mod machine;
 mod pair;
 mod peers;
 mod programs;

@@ -1,23 +1,11 @@
 //! Results as JSON, with what one has to know to compare them, and verdicts on the terminal.
 
+use super::machine::Machine;
 use anyhow::{Context, Result, ensure};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
-
-/// The machine that a result was measured on.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Machine {
-    cpu: String,
-    cpus: usize,
-    memory_mib: u64,
-    kernel: String,
-    congestion_control: String,
-    /// Load average of the last minute before the measurement began: well above 0 spoils it.
-    load_before: f64,
-}
 
 /// One result file, with the options `O` and the results `R` of its command.
 #[derive(Debug, Serialize, Deserialize)]
@@ -84,49 +72,6 @@ impl Verdict {
     }
 }
 
-impl Machine {
-    /// Reads what the kernel tells.
-    pub(crate) fn of_this() -> Self {
-        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
-        Self {
-            cpu: field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown".into()),
-            cpus: std::thread::available_parallelism().map_or(0, usize::from),
-            memory_mib: field(&read("/proc/meminfo"), "MemTotal")
-                .and_then(|total| total.strip_suffix(" kB")?.parse::<u64>().ok())
-                .unwrap_or(0)
-                / 1024,
-            kernel: read("/proc/sys/kernel/osrelease"),
-            congestion_control: read("/proc/sys/net/ipv4/tcp_congestion_control"),
-            load_before: read("/proc/loadavg")
-                .split(' ')
-                .next()
-                .and_then(|load| load.parse().ok())
-                .unwrap_or(0.0),
-        }
-    }
-
-    /// Warns if something else was running.
-    pub(crate) fn warn_if_busy(&self) {
-        if self.load_before > 0.5 {
-            eprintln!(
-                "the load average is {}: only ratios mean something, and they less",
-                self.load_before
-            );
-        }
-    }
-}
-
-impl fmt::Display for Machine {
-    /// One line for a caption.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}, {} CPUs, {} MiB, Linux {}, {}; load average {} before the start",
-            self.cpu, self.cpus, self.memory_mib, self.kernel, self.congestion_control, self.load_before
-        )
-    }
-}
-
 /// The folder of the result files.
 pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("results")
@@ -152,34 +97,58 @@ struct MadeBy {
     command: String,
 }
 
-/// Writes a result file and returns where it is.
-pub(crate) fn write(
-    command: &str,
-    kariz: String,
-    options: &impl Serialize,
-    machine: Machine,
-    results: impl Serialize,
-) -> Result<PathBuf> {
-    let unix_time = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| time.as_secs());
-    let folder = folder();
-    std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
-    let path = folder.join(format!("{command}-{unix_time}.json"));
-    let report = Report {
-        command: command.into(),
-        unix_time,
-        kit_version: env!("CARGO_PKG_VERSION").into(),
-        commit: commit(),
-        kariz,
-        options,
-        machine,
-        results,
-    };
-    let mut text = serde_json::to_string_pretty(&report)?;
-    text.push('\n');
-    std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
-    Ok(path)
+/// A result file in the making. It can be written again and again: a run that is broken off leaves what it had by then.
+#[derive(Debug)]
+pub(crate) struct Record {
+    command: &'static str,
+    unix_time: u64,
+    commit: String,
+    path: PathBuf,
+}
+
+impl Record {
+    /// Its name has the time in it, and the commit is that of now: sources may change while a long run goes on.
+    pub(crate) fn begin(command: &'static str) -> Self {
+        let unix_time = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |time| time.as_secs());
+        Self {
+            command,
+            unix_time,
+            commit: commit(),
+            path: folder().join(format!("{command}-{unix_time}.json")),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes everything that is known so far.
+    pub(crate) fn write(
+        &self,
+        kariz: String,
+        options: &impl Serialize,
+        machine: &Machine,
+        results: &impl Serialize,
+    ) -> Result<()> {
+        let report = Report {
+            command: self.command.into(),
+            unix_time: self.unix_time,
+            kit_version: env!("CARGO_PKG_VERSION").into(),
+            commit: self.commit.clone(),
+            kariz,
+            options,
+            machine: machine.clone(),
+            results,
+        };
+        let mut text = serde_json::to_string_pretty(&report)?;
+        text.push('\n');
+        let folder = folder();
+        std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+        std::fs::write(&self.path, text).with_context(|| format!("writing {}", self.path.display()))?;
+        Ok(())
+    }
 }
 
 fn commit() -> String {
@@ -193,25 +162,9 @@ fn commit() -> String {
     )
 }
 
-/// The value of the first `name : value` line.
-fn field(text: &str, name: &str) -> Option<String> {
-    text.lines().find_map(|line| {
-        let (key, value) = line.split_once(':')?;
-        (key.trim() == name).then(|| value.trim().to_owned())
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn fields_are_found_by_their_whole_name() {
-        let text = "model\t\t: 207\nmodel name\t: Some CPU\nMemTotal:        1024 kB\n";
-        assert_eq!(field(text, "model name").as_deref(), Some("Some CPU"));
-        assert_eq!(field(text, "MemTotal").as_deref(), Some("1024 kB"));
-        assert_eq!(field(text, "name"), None);
-    }
 
     #[test]
     fn a_verdict_knows_its_direction() {

@@ -6,10 +6,11 @@ mod kills;
 
 use super::contestant::Contestant;
 use super::kariz::KarizOptions;
+use super::machine::Machine;
 use super::pair::{Addresses, Plan};
 use super::peers::Peers;
 use super::programs::Programs;
-use super::report::{self, Machine, Verdict};
+use super::report::{Record, Verdict};
 use anyhow::{Result, ensure};
 use kariz_bench::target::Target;
 use kariz_bench::visitor;
@@ -36,7 +37,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let machine = Machine::of_this();
+    let (record, machine) = (Record::begin("soak"), Machine::of_this());
     let folder = tempfile::tempdir()?;
     let programs = Programs::prepare(&options.kariz, Peers::default(), folder.path())?;
     // Without Kariz the kit itself can be tried.
@@ -66,8 +67,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Verdict::print_all(&verdicts);
     let failed = verdicts.iter().filter(|verdict| !verdict.pass).count();
     let results = serde_json::json!({ "verdicts": verdicts, "kills": kills });
-    let path = report::write("soak", programs.kariz_version(), options, machine, results)?;
-    println!("written to {}", path.display());
+    record.write(programs.kariz_version(), options, &machine, &results)?;
+    println!("written to {}", record.path().display());
     ensure!(failed == 0, "{failed} checks do not hold");
     Ok(())
 }

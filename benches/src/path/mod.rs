@@ -7,7 +7,7 @@ mod forwarder;
 mod namespace;
 mod tun;
 
-pub use namespace::Namespace;
+pub use namespace::{Namespace, enter as enter_namespace};
 
 use forwarder::Forwarder;
 use std::io;

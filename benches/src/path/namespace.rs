@@ -31,12 +31,7 @@ impl Namespace {
             jobs: Some(jobs),
             thread: Some(thread),
         };
-        namespace.run(|| {
-            // SAFETY: only CLONE_FILES is dangerous here (other threads would keep using other descriptors than they
-            // think), and it is not asked for.
-            unsafe { unshare_unsafe(UnshareFlags::NEWNET) }?;
-            ip(&["link", "set", "lo", "up"])
-        })?;
+        namespace.run(enter)?;
         Ok(namespace)
     }
 
@@ -68,6 +63,18 @@ impl Drop for Namespace {
             let _ = thread.join();
         }
     }
+}
+
+/// Moves the calling thread, and what it starts from now on, into a new network namespace for good. Its settings are the
+/// kernel's defaults, whatever the host has been tuned to; its loopback interface is up, and there is no other.
+///
+/// # Errors
+/// Not root, or the command `ip` is missing; after the latter the thread has moved all the same.
+pub fn enter() -> io::Result<()> {
+    // SAFETY: only CLONE_FILES is dangerous here (other threads would keep using other descriptors than they think), and
+    // it is not asked for.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNET) }?;
+    ip(&["link", "set", "lo", "up"])
 }
 
 /// Runs `ip` in the namespace of the calling thread.

@@ -37,6 +37,17 @@ impl Peer {
         }
     }
 
+    /// The release that the targets were set for, as it stands in what the program says of itself.
+    fn usual_version(self) -> &'static str {
+        match self {
+            Self::Rathole => RATHOLE,
+            Self::Frp => "0.70",
+            Self::Backhaul => "0.7.2",
+            Self::Realm => "2.9",
+            _ => "",
+        }
+    }
+
     fn version_option(self) -> &'static str {
         match self {
             Self::Backhaul | Self::Haproxy => "-v",
@@ -49,8 +60,8 @@ impl Peers {
     /// Looks for everybody in `wanted`; installs rathole if it has to.
     pub(crate) fn find(wanted: &[Peer], folder: Option<&Path>) -> Self {
         let installed = installed();
-        let mut places = vec![installed.join("bin")];
-        places.splice(0..0, folder.map(Path::to_owned));
+        let mut places: Vec<PathBuf> = folder.map(Path::to_owned).into_iter().collect();
+        places.push(installed.join("bin"));
         places.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
         // Debian puts daemons where only root's PATH reaches.
         places.push("/usr/sbin".into());
@@ -89,6 +100,20 @@ impl Peers {
         &self.missing
     }
 
+    /// Says who is of another release than the targets were set for.
+    pub(crate) fn warn_of_others(&self) {
+        for (peer, found) in &self.found {
+            let usual = peer.usual_version();
+            if !found.version.contains(usual) {
+                println!(
+                    "{} is `{}`; the targets were set for {usual}",
+                    peer.name(),
+                    found.version
+                );
+            }
+        }
+    }
+
     /// What each says that it is.
     pub(crate) fn versions(&self) -> BTreeMap<String, String> {
         let version = |(peer, found): (&Peer, &Found)| (peer.name(), found.version.clone());
@@ -102,12 +127,12 @@ fn installed() -> PathBuf {
 }
 
 fn look(peer: Peer, places: &[PathBuf]) -> Result<Found> {
-    let mut programs = Vec::new();
-    for executable in peer.executables() {
-        let candidates = places.iter().map(|place| place.join(executable));
-        let path = candidates.into_iter().find(|path| path.is_file());
-        programs.push(path.with_context(|| format!("no `{executable}` on PATH or in --peers-dir"))?);
-    }
+    let places = std::env::join_paths(places).context("looking for programs")?;
+    let find = |executable: &&str| {
+        which::which_in(executable, Some(&places), ".")
+            .with_context(|| format!("no `{executable}` on PATH or in --peers-dir"))
+    };
+    let programs = peer.executables().iter().map(find).collect::<Result<Vec<_>>>()?;
     let version = version(&programs[0], peer.version_option())?;
     Ok(Found { programs, version })
 }

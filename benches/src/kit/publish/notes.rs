@@ -83,7 +83,7 @@ pub(super) fn conditions(report: &Report) -> String {
     let rounds = if options.rounds == 1 { "round" } else { "rounds" };
     format!(
         "Made by `cargo run --release -p kariz-bench -- compare{}`, then `-- publish`; raw: `benches/results/compare.json`.\n\
-         {}, commit {}, {} {workers}, io {}; {} {rounds}, turns of {} s.\n{}.\n{versions}\n",
+         {}, commit {}, {} {workers}, io {}; {} {rounds}, turns of {} s, in {}.\n{}.\n{versions}\n",
         options.chosen,
         report.kariz,
         report.commit,
@@ -91,6 +91,7 @@ pub(super) fn conditions(report: &Report) -> String {
         options.kariz_io,
         options.rounds,
         options.timing.turn.as_secs_f64(),
+        options.network,
         report.machine,
     )
 }
