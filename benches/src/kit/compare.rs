@@ -70,7 +70,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let machine = Machine::of_this();
     machine.warn_if_busy();
-    let conditions = Conditions::of(options, network);
+    let mut conditions = Conditions::of(options, network);
     let record = Record::begin(COMMAND);
     for round in 0..rounds {
         for work in works.iter().filter(|work| round < work.rounds(rounds)) {
@@ -80,6 +80,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         // Nobody comes always first, or always after the same one's leftovers.
         let step = (candidates.len() / rounds).max(1);
         candidates.rotate_left(step);
+        candidates.reverse();
+        conditions.rounds = round + 1;
         results.verdicts = targets::verdicts(&results, &works);
         record.write(programs.kariz_version(), &conditions, &machine, &results)?;
     }

@@ -42,6 +42,20 @@ pub(crate) struct KarizOptions {
     pub(crate) io: String,
 }
 
+impl KarizOptions {
+    /// Those that differ from the default, as on the command line; a path is no more than `PATH`.
+    pub(crate) fn chosen(&self) -> Option<String> {
+        let parts = [
+            self.kariz.as_ref().map(|_| " --kariz PATH".to_owned()),
+            self.limits_only.then(|| " --limits-only".to_owned()),
+            (self.workers != 1).then(|| format!(" --workers {}", self.workers)),
+            (self.io != "auto").then(|| format!(" --io {}", self.io)),
+        ];
+        let chosen: String = parts.into_iter().flatten().collect();
+        (!chosen.is_empty()).then_some(chosen)
+    }
+}
+
 /// More carriers than the default allows: in the direct lane each of the 9,000 idle visitors has one.
 const MAX_CARRIERS: u32 = 20_000;
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::time::Duration;
 
 /// The machine that a result was measured on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -14,12 +15,13 @@ pub(crate) struct Machine {
     /// `net.ipv4.tcp_notsent_lowat` where it was measured; the kernel's default is 4294967295, no bound.
     #[serde(default)]
     notsent_lowat: String,
-    /// Load average of the last minute before the measurement began: well above 0 spoils it.
-    load_before: f64,
+    /// Share of the CPUs that was busy just before the measurement began, in percent: well above 0 spoils it.
+    #[serde(default)]
+    busy_before: f64,
 }
 
 impl Machine {
-    /// Reads what the kernel tells; of the network, what holds in the namespace of the calling thread.
+    /// Reads what the kernel tells, and looks for [`LOOK`] how busy it is; of the network, what holds in the namespace of the calling thread.
     pub(crate) fn of_this() -> Self {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
         Self {
@@ -32,20 +34,16 @@ impl Machine {
             kernel: read("/proc/sys/kernel/osrelease"),
             congestion_control: read("/proc/sys/net/ipv4/tcp_congestion_control"),
             notsent_lowat: read("/proc/sys/net/ipv4/tcp_notsent_lowat"),
-            load_before: read("/proc/loadavg")
-                .split(' ')
-                .next()
-                .and_then(|load| load.parse().ok())
-                .unwrap_or(0.0),
+            busy_before: busy().unwrap_or(f64::NAN),
         }
     }
 
     /// Warns if something else was running.
     pub(crate) fn warn_if_busy(&self) {
-        if self.load_before > 0.5 {
+        if self.busy_before > 5.0 {
             eprintln!(
-                "the load average is {}: only ratios mean something, and they less",
-                self.load_before
+                "{:.0} % of the CPUs are busy with other things: only ratios mean something, and they less",
+                self.busy_before
             );
         }
     }
@@ -56,16 +54,38 @@ impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}, {} CPUs, {} MiB, Linux {}, {}, tcp_notsent_lowat {}; load average {} before the start",
+            "{}, {} CPUs, {} MiB, Linux {}, {}, tcp_notsent_lowat {}; {:.0} % busy before the start",
             self.cpu,
             self.cpus,
             self.memory_mib,
             self.kernel,
             self.congestion_control,
             self.notsent_lowat,
-            self.load_before
+            self.busy_before
         )
     }
+}
+
+/// How long a look at the CPUs takes.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Percent of the CPUs' time that is used.
+fn busy() -> Option<f64> {
+    let times = || cpu_times(&std::fs::read_to_string("/proc/stat").ok()?);
+    let (all_before, idle_before) = times()?;
+    std::thread::sleep(LOOK);
+    let (all, idle) = times()?;
+    let passed = all.checked_sub(all_before).filter(|passed| *passed > 0)?;
+    Some(100.0 * (1.0 - idle.saturating_sub(idle_before) as f64 / passed as f64))
+}
+
+/// Ticks of all CPUs so far, and those of them that were idle (or waited for a disk), from `/proc/stat`.
+fn cpu_times(stat: &str) -> Option<(u64, u64)> {
+    let all = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    let ticks = all.split_whitespace().map(|field| field.parse().ok());
+    // What follows (the time of guests) is part of the first two.
+    let ticks: Vec<u64> = ticks.take(8).collect::<Option<_>>()?;
+    Some((ticks.iter().sum(), ticks.get(3)? + ticks.get(4)?))
 }
 
 /// The value of the first `name : value` line.
@@ -79,6 +99,13 @@ fn field(text: &str, name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn idle_time_is_told_from_all() {
+        let stat = "cpu  10 1 20 100 5 0 4 2 7 3\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
+        assert_eq!(cpu_times(stat), Some((142, 105)));
+        assert_eq!(cpu_times("cpu  1 2 x 4"), None);
+    }
 
     #[test]
     fn fields_are_found_by_their_whole_name() {

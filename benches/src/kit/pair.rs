@@ -6,11 +6,11 @@ use super::kariz::{Kariz, Lane};
 use super::peers::{Peer, Recipe};
 use super::programs::Programs;
 use anyhow::{Context, Result};
-use kariz_bench::load::{free_port, wait_until_up};
+use kariz_bench::load::{first_answer, free_port, wait_until_listening, wait_until_up};
 use kariz_bench::path::{self, DelayedPath};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a contestant may take until its first visitor gets an answer.
 pub(crate) const START_LIMIT: Duration = Duration::from_secs(15);
@@ -119,18 +119,41 @@ impl Plan {
 
     /// Starts all processes here, and waits until a visitor gets an answer.
     pub(crate) fn start(&self) -> Result<Chain> {
+        let chain = self.launch_all(|_| Ok(()))?;
+        self.or_obituary(wait_until_up(self.addresses.entry, START_LIMIT), &chain)?;
+        Ok(chain)
+    }
+
+    /// Starts one process after the other, each as soon as the one before listens, and returns how long it took until a
+    /// visitor had an answer. Nobody's pause between two tries takes part in it.
+    pub(crate) fn start_in_turn(&self) -> Result<(Chain, Duration)> {
+        let begin = Instant::now();
+        let meeting = self.addresses.link.port();
+        let chain = self.launch_all(|first| match first {
+            true => wait_until_listening(meeting, START_LIMIT).context("waiting for the first process to listen"),
+            false => Ok(()),
+        })?;
+        let answered = first_answer(self.addresses.entry, START_LIMIT);
+        let elapsed = begin.elapsed();
+        self.or_obituary(answered, &chain)?;
+        Ok((chain, elapsed))
+    }
+
+    /// Starts all processes, those first who listen where the two meet; `then` is told whether another one follows.
+    fn launch_all(&self, then: impl Fn(bool) -> Result<()>) -> Result<Chain> {
         let mut ends = self.contestant.ends().to_vec();
         if !self.contestant.outer_listens() {
-            // Who listens where the two meet is there first.
             ends.reverse();
         }
-        let mut processes = ends.iter().map(|end| self.launch(*end)).collect::<Result<Vec<_>>>()?;
+        let mut processes = Vec::new();
+        for end in &ends {
+            processes.push(self.launch(*end)?);
+            then(processes.len() < ends.len())?;
+        }
         if !self.contestant.outer_listens() {
             processes.reverse();
         }
-        let chain = Chain { processes };
-        self.or_obituary(wait_until_up(self.addresses.entry, START_LIMIT), &chain)?;
-        Ok(chain)
+        Ok(Chain { processes })
     }
 
     /// A plan for the two ends of a path: visitors and the outer process are in the first namespace, the inner one and the

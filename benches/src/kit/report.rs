@@ -4,6 +4,9 @@ use super::machine::Machine;
 use anyhow::{Context, Result, ensure};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::fs::Permissions;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -146,7 +149,12 @@ impl Record {
         text.push('\n');
         let folder = folder();
         std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
-        std::fs::write(&self.path, text).with_context(|| format!("writing {}", self.path.display()))?;
+        // What is there stays until the new one is complete.
+        let mut file = tempfile::NamedTempFile::new_in(&folder).context("creating a result file")?;
+        file.write_all(text.as_bytes()).context("writing a result file")?;
+        file.as_file().set_permissions(Permissions::from_mode(0o644))?;
+        file.persist(&self.path)
+            .with_context(|| format!("writing {}", self.path.display()))?;
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 /// Ports that [`free_port`] hands out: below those that most kernels give to outgoing connections (32,768 and up), so
@@ -37,6 +38,9 @@ pub fn free_port() -> io::Result<u16> {
 /// Time between two attempts of [`wait_until_up`].
 const POLL: Duration = Duration::from_millis(1);
 
+/// Time between two visitors of [`first_answer`].
+const NEXT_VISITOR: Duration = Duration::from_millis(2);
+
 /// Waits until a visitor at `address` gets 64 bytes back from a [`Target`](crate::target::Target) behind it.
 ///
 /// # Errors
@@ -44,19 +48,96 @@ const POLL: Duration = Duration::from_millis(1);
 pub fn wait_until_up(address: SocketAddr, limit: Duration) -> io::Result<()> {
     let start = Instant::now();
     loop {
-        let attempt = TcpStream::connect(address).and_then(|stream| {
-            if stream.local_addr()? == stream.peer_addr()? {
-                // Nobody listens, and the kernel chose the very port: it must be free again at once.
-                rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
-                return Err(io::ErrorKind::ConnectionRefused.into());
-            }
-            stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-            crate::visitor::echo(&stream, 0, 64).map_err(io::Error::other)
-        });
-        match attempt {
+        match visit(address) {
             Ok(()) => return Ok(()),
             Err(error) if start.elapsed() > limit => return Err(error),
             Err(_) => std::thread::sleep(POLL),
         }
+    }
+}
+
+/// The same, but a further visitor comes every 2 ms, whether those before him have been answered or not: one who is left
+/// waiting delays nobody.
+///
+/// # Errors
+/// `TimedOut`, when `limit` has passed.
+pub fn first_answer(address: SocketAddr, limit: Duration) -> io::Result<()> {
+    let deadline = Instant::now() + limit;
+    let (answered, answers) = channel();
+    while Instant::now() < deadline {
+        let answered = answered.clone();
+        std::thread::Builder::new().spawn(move || {
+            if visit(address).is_ok() {
+                // Nobody listens any more after the first one.
+                let _ = answered.send(());
+            }
+        })?;
+        if answers.recv_timeout(NEXT_VISITOR).is_ok() {
+            return Ok(());
+        }
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+fn visit(address: SocketAddr) -> io::Result<()> {
+    let stream = TcpStream::connect(address)?;
+    if stream.local_addr()? == stream.peer_addr()? {
+        // Nobody listens, and the kernel chose the very port: it must be free again at once.
+        rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    crate::visitor::echo(&stream, 0, 64).map_err(io::Error::other)
+}
+
+/// Waits until somebody listens at `port` in the network namespace of the calling thread, without a visit.
+///
+/// # Errors
+/// `TimedOut`, when `limit` has passed; `/proc` cannot be read.
+pub fn wait_until_listening(port: u16, limit: Duration) -> io::Result<()> {
+    let deadline = Instant::now() + limit;
+    while Instant::now() < deadline {
+        for table in ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"] {
+            // Without IPv6 there is no such table.
+            if std::fs::read_to_string(table).is_ok_and(|text| has_listener(&text, port)) {
+                return Ok(());
+            }
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+/// Whether a table as in `/proc/net/tcp` has a listener at `port`.
+fn has_listener(table: &str, port: u16) -> bool {
+    const LISTEN: &str = "0A";
+    let port = format!(":{port:04X}");
+    table.lines().any(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        fields.next().is_some_and(|local| local.ends_with(&port)) && fields.nth(1) == Some(LISTEN)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_is_told_from_a_connection_at_the_same_port() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue\n   \
+                     0: 0100007F:1F90 00000000:0000 0A 00000000:00000000\n   \
+                     1: 0100007F:1F91 0100007F:1F90 01 00000000:00000000\n";
+        assert!(has_listener(table, 0x1f90));
+        assert!(!has_listener(table, 0x1f91));
+        assert!(!has_listener(table, 0xf90));
+    }
+
+    #[test]
+    fn a_real_listener_is_seen_and_one_that_is_gone_is_not() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        wait_until_listening(port, Duration::from_secs(5)).unwrap();
+        drop(listener);
+        assert!(wait_until_listening(port, Duration::from_millis(5)).is_err());
     }
 }

@@ -65,12 +65,14 @@ impl Drop for Namespace {
     }
 }
 
-/// Moves the calling thread, and what it starts from now on, into a new network namespace for good. Its settings are the
-/// kernel's defaults, whatever the host has been tuned to; its loopback interface is up, and there is no other.
+/// Moves the calling thread, and what it starts from now on, into a new network namespace for good. Its loopback interface
+/// is up, and there is no other. Most of what a namespace has of its own begins with the kernel's defaults, whatever the
+/// host has been tuned to (not the congestion control and the bounds of socket buffers: they are taken over).
 ///
 /// # Errors
-/// Not root, or the command `ip` is missing; after the latter the thread has moved all the same.
+/// Not root, or the command `ip` is missing: then the thread stays where it is.
 pub fn enter() -> io::Result<()> {
+    ip(&["-V"])?;
     // SAFETY: only CLONE_FILES is dangerous here (other threads would keep using other descriptors than they think), and
     // it is not asked for.
     unsafe { unshare_unsafe(UnshareFlags::NEWNET) }?;

@@ -24,34 +24,23 @@ pub(super) fn open(worker: &Rc<Worker>, carrier: &Rc<Carrier>, stream: &Rc<Strea
     match Open::decode(&got, None) {
         Ok(None) if got.len() < MAX_OPEN_BYTES => *stream.preamble.borrow_mut() = Some(got),
         Ok(Some((open, consumed))) => {
-            carrier.mux.borrow_mut().set_priority(stream.id, open.priority);
+            {
+                let mut mux = carrier.mux.borrow_mut();
+                mux.set_priority(stream.id, open.priority);
+                mux.consumed_before_answer(stream.id, consumed);
+            }
             receive::pass_on(worker, carrier, stream, got.get(consumed..).unwrap_or_default());
-            let order = Order {
-                service,
-                open,
-                consumed,
-            };
-            spawn(worker, connect(worker.clone(), carrier.clone(), stream.clone(), order));
+            spawn(
+                worker,
+                connect(worker.clone(), carrier.clone(), stream.clone(), service, open),
+            );
         }
         Ok(None) | Err(_) => carrier.abort(stream, Abort::Refused),
     }
 }
 
-/// What a target is dialled for.
-struct Order {
-    service: ServiceId,
-    open: Open,
-    /// Bytes of the stream that Open took. They count as consumed when it is answered: the news goes out with Ready.
-    consumed: usize,
-}
-
 /// Dials the target and answers Ready. What the visitor says meanwhile is kept, bounded by the stream's window.
-async fn connect(worker: Rc<Worker>, carrier: Rc<Carrier>, stream: Rc<Stream>, order: Order) {
-    let Order {
-        service,
-        open,
-        consumed,
-    } = order;
+async fn connect(worker: Rc<Worker>, carrier: Rc<Carrier>, stream: Rc<Stream>, service: ServiceId, open: Open) {
     let attended = stream::Attended::new(&carrier, &stream);
     let gauge = worker.gauge(Counter::Targets);
     let target = worker
@@ -69,11 +58,7 @@ async fn connect(worker: Rc<Worker>, carrier: Rc<Carrier>, stream: Rc<Stream>, o
         stream_id: open.stream_id,
         result: dialled.as_ref().map(|_| ()).map_err(|error| *error),
     };
-    let queued = {
-        let mut mux = carrier.mux.borrow_mut();
-        mux.consumed(stream.id, consumed);
-        mux.queue_first(stream.id, answer.encode(None))
-    };
+    let queued = carrier.mux.borrow_mut().queue_first(stream.id, answer.encode(None));
     carrier.outgoing.wake();
     match (dialled, target) {
         (Ok(sock), Some(target)) if queued.is_ok() => {

@@ -64,7 +64,7 @@ pub(crate) struct Carrier {
     frame_size: usize,
     /// There is something to send.
     outgoing: Wake,
-    /// v1: there is room again for what the carrier brings.
+    /// There is room again for what the carrier brings.
     resume: Wake,
     /// Kept between reads for its memory; empty otherwise.
     work: RefCell<Vec<receive::Work>>,

@@ -35,6 +35,9 @@ pub(super) fn of_raw(fd: RawFd) -> Option<TcpInfo> {
 }
 
 /// Whether nothing of what was sent was acknowledged (but perhaps the SYN), and nothing had to be sent again.
+///
+/// One case it cannot tell: a peer that had read the first packet and was killed before its lost acknowledgement could be
+/// asked for again, that is within one retransmission time.
 pub(super) fn met_nobody(fd: RawFd) -> bool {
     raw_info(fd).is_some_and(|info| info.tcpi_bytes_acked <= 1 && info.tcpi_total_retrans == 0)
 }

@@ -325,6 +325,7 @@ impl Stream {
             },
             syn_due: false,
             update_due: false,
+            opening_waits: false,
             in_urgent: false,
             in_ordered: false,
             fin_received: false,

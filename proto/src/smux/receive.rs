@@ -65,6 +65,16 @@ impl Mux {
 
     /// The driver has delivered `length` bytes of the stream to its socket.
     pub fn consumed(&mut self, id: StreamId, length: usize) {
+        self.take_consumed(id, length, false);
+    }
+
+    /// The driver has taken `length` bytes of a stream that the peer opened for itself, and will answer them with
+    /// [`Mux::queue_first`]: an UPD waits for that.
+    pub fn consumed_before_answer(&mut self, id: StreamId, length: usize) {
+        self.take_consumed(id, length, true);
+    }
+
+    fn take_consumed(&mut self, id: StreamId, length: usize, before_answer: bool) {
         let clock = self.clock();
         let was_paused = self.receive_paused();
         let Some(stream) = self.streams.get_mut(&id) else {
@@ -76,7 +86,7 @@ impl Mux {
         let update_due = self.pool.consume(&mut stream.inbound, length, clock);
         self.unconsumed -= u64::from(length);
         stream.update_due |= update_due;
-        if stream.update_due {
+        if stream.update_due && !(stream.opening_waits && before_answer) {
             self.want_urgent(id);
         }
         self.liveness.was_paused |= was_paused && !self.receive_paused();
@@ -115,6 +125,9 @@ impl Mux {
         stream.outbound.held = !kariz;
         if kariz {
             self.promise_opening(id);
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.opening_waits = stream.update_due;
+            }
         } else {
             self.hold(id, false);
         }

@@ -67,8 +67,8 @@ impl Mux {
 
     /// Sends `bytes` before all data of the stream.
     ///
-    /// With them goes the UPD with the opening window of a stream that a Kariz peer opened, unless something was consumed
-    /// before. On its own it would cost the peer a wake-up for nothing: until then nobody takes anything.
+    /// With them goes the UPD with the opening window of a stream that a Kariz peer opened, unless [`Mux::consumed`] has
+    /// sent it off before. On its own it would cost the peer a wake-up for nothing: until then nobody takes anything.
     ///
     /// # Errors
     ///
@@ -90,7 +90,7 @@ impl Mux {
         }
         out.started = true;
         out.first = bytes;
-        if stream.update_due {
+        if stream.opening_waits {
             Pool::promise_leaves(&mut stream.inbound, clock);
             self.want_urgent(id);
         }
@@ -211,6 +211,7 @@ impl Mux {
                     let [a, b, c, d] = consumed.to_le_bytes();
                     let [e, f, g, h] = window.to_le_bytes();
                     stream.update_due = !out.put(update, &[a, b, c, d, e, f, g, h]);
+                    stream.opening_waits &= stream.update_due;
                 }
                 if stream.syn_due || stream.update_due {
                     return false;

@@ -12,6 +12,8 @@ pub(super) struct Stream {
     pub(super) syn_due: bool,
     /// UPD is to be sent.
     pub(super) update_due: bool,
+    /// The one with the opening window waits for the first bytes.
+    pub(super) opening_waits: bool,
     /// The id is in the queue of urgent frames.
     pub(super) in_urgent: bool,
     /// The id is in the queue of first bytes and FIN.

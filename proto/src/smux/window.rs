@@ -15,7 +15,7 @@ pub const INITIAL_WINDOW: u32 = 64 * 1024;
 /// What Go's sender assumes of a stream before its first UPD, in bytes, whatever the receiver has.
 pub const FOREIGN_INITIAL_WINDOW: u32 = 256 * 1024;
 
-/// What a stream is promised at open where half of the pool leaves room for it, in bytes.
+/// What a stream is promised first where half of the pool leaves room for it, in bytes.
 pub const OPENING_WINDOW: u32 = 1024 * 1024;
 
 /// Largest window in bytes: the sender computes in signed 32 bits.

@@ -7,7 +7,7 @@ use crate::kit::programs::Programs;
 use anyhow::Result;
 use kariz_bench::path;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[derive(Debug)]
 pub(super) struct Candidate {
@@ -56,11 +56,7 @@ impl Candidate {
     /// Starts processes, and returns how long it took until a visitor had its 64 bytes back.
     pub(super) fn time_start(&self, stage: &Stage) -> Result<Duration> {
         let plan = self.plan(Addresses::local(stage.target.address())?);
-        let begin = Instant::now();
-        let chain = plan.start()?;
-        let elapsed = begin.elapsed();
-        drop(chain);
-        Ok(elapsed)
+        Ok(plan.start_in_turn()?.1)
     }
 
     /// Processes at the two ends of the stage's long path, for one turn; visitors come from the first namespace.

@@ -10,6 +10,7 @@ use std::fmt;
 pub(crate) struct Conditions {
     /// See [`Options::chosen`].
     pub(crate) chosen: String,
+    /// That were played to their end. Some works take part in fewer: see [`super::work::Work::rounds`].
     pub(crate) rounds: usize,
     pub(crate) timing: Timing,
     pub(crate) kariz_workers: usize,
@@ -29,7 +30,7 @@ pub(crate) enum Network {
     /// The host's, as it is tuned.
     #[default]
     Host,
-    /// The kernel's defaults, in a namespace of its own.
+    /// Those of a new namespace: see [`kariz_bench::path::enter_namespace`].
     Own,
 }
 
@@ -37,7 +38,7 @@ impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Host => "the host's network",
-            Self::Own => "a network namespace with the kernel's defaults",
+            Self::Own => "a network namespace of its own",
         })
     }
 }
@@ -46,7 +47,7 @@ impl Conditions {
     pub(super) fn of(options: &Options, network: Network) -> Self {
         Self {
             chosen: options.chosen(),
-            rounds: options.rounds(),
+            rounds: 0,
             timing: options.timing(),
             kariz_workers: options.kariz.workers,
             kariz_pinned: options.kariz.workers > 1,

@@ -24,8 +24,7 @@ pub(crate) struct Options {
     /// Short turns and two rounds: tells whether it works, not how fast it is.
     #[arg(long)]
     quick: bool,
-    /// Measure in the host's network, with its settings; without it in a new network namespace with the kernel's
-    /// defaults, which needs root.
+    /// Measure in the host's network, with its settings; without it in a network namespace of its own, which needs root.
     #[arg(long)]
     pub(super) host_network: bool,
     /// How often everybody has a turn at every work.
@@ -54,13 +53,14 @@ impl Options {
         if self.quick { Timing::quick() } else { Timing::usual() }
     }
 
-    /// Those that choose who does what and how long, as on the command line, each with a space before it.
+    /// Those that matter for the figures, as on the command line, each with a space before it; no paths.
     pub(super) fn chosen(&self) -> String {
         let quick = self.quick.then(|| " --quick".to_owned());
         let rounds = self.rounds.map(|rounds| format!(" --rounds {rounds}"));
         let host = self.host_network.then(|| " --host-network".to_owned());
-        let peers = list("peers", &self.peers);
-        [quick, host, rounds, peers, list("works", &self.works)]
+        let before = self.before.as_ref().map(|_| " --before PATH".to_owned());
+        let (peers, works) = (list("peers", &self.peers), list("works", &self.works));
+        [quick, rounds, peers, works, host, before, self.kariz.chosen()]
             .into_iter()
             .flatten()
             .collect()

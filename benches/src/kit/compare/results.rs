@@ -32,7 +32,7 @@ pub(crate) struct Row {
     pub(crate) median: f64,
     pub(crate) min: f64,
     pub(crate) max: f64,
-    /// One of each round; `null` where the turn failed, so that rounds stay comparable.
+    /// One of each round; `null` where the turn failed, so that rounds stay comparable (what failed last is left out).
     pub(crate) values: Vec<Option<f64>>,
 }
 

@@ -11,7 +11,7 @@ pub(super) fn command(
     to: SocketAddr,
     file: impl FnOnce(String) -> Result<PathBuf>,
 ) -> Result<Command> {
-    // So many connections and pipes fit into 20,000 descriptors.
+    // So many connections and pipes fit where a process may have no more than 20,000 descriptors.
     let text = format!(
         "global\n    nbthread 1\n    maxconn 9600\n    maxpipes 256\n\n\
          defaults\n    mode tcp\n    option splice-auto\n    timeout connect 5s\n    timeout client 1h\n    \

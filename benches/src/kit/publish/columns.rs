@@ -62,8 +62,12 @@ pub(super) const ROUND_TRIP_BESIDE: Column = Column {
     ],
 };
 const ROUND_TRIP_UNBOUNDED: Column = Column {
-    head: "beside unbounded flows, p50 / p99, us",
-    figures: &[figure(Metric::RttP50Us, UNBOUNDED), figure(Metric::RttP99Us, UNBOUNDED)],
+    head: "beside unbounded flows, p50 / p99 / p99.9, us",
+    figures: &[
+        figure(Metric::RttP50Us, UNBOUNDED),
+        figure(Metric::RttP99Us, UNBOUNDED),
+        figure(Metric::RttP999Us, UNBOUNDED),
+    ],
 };
 const UNBOUNDED_FLOWS: Column = Column {
     head: "those flows, Gbit/s",

@@ -8,7 +8,7 @@ const BEGIN: &str = "<!-- compare:begin -->\n";
 const END: &str = "<!-- compare:end -->\n";
 
 const SPEED: &str = "### Tunnels, and relays in pairs\n\n\
-    Medians of all rounds; of bulk the mean of up and down. CPU time and memory (PSS) are those of both processes together.\n\
+    Medians of all rounds (memory and the long path: of two); of bulk the mean of up and down. CPU time and memory (PSS) are those of both processes together.\n\
     A limit is a part of the kit: the least that could do the same work. 8 divided by Gbit per CPU-second is CPU-seconds\n\
     per GB.\n\n";
 

@@ -33,12 +33,15 @@ fn stream_through(end: &mut End, id: StreamId, total: usize, rate_per_ms: usize)
 }
 
 #[test]
-fn first_stream_of_a_kariz_peer_is_promised_1_mib_at_open() {
+fn first_stream_of_a_kariz_peer_is_promised_1_mib_with_the_first_bytes() {
     let mut end = accepted(kariz(MuxVersion::V2));
     end.receive(&syn(3)).unwrap();
+    end.receive(&push(3, b"open")).unwrap();
+    end.mux.consumed_before_answer(3, 4);
     assert_eq!(updates(&mut end), [], "it waits for the first bytes");
+    assert_eq!(end.mux.unconsumed(), 0);
     end.mux.queue_first(3, Vec::new()).unwrap();
-    assert_eq!(updates(&mut end), [(3, 0, OPENING_WINDOW)]);
+    assert_eq!(updates(&mut end), [(3, 4, OPENING_WINDOW - 4)]);
     let own = end.mux.open(0).unwrap();
     let [(id, 0, window)] = updates(&mut end)[..] else {
         panic!("one update")
