@@ -56,7 +56,7 @@ pub(super) struct Pump<'a> {
     pipe: Option<Pipe>,
     bulk: bool,
     /// Where to note what is taken from the source, as long as it may have to be said again.
-    said: Option<&'a Said>,
+    said: Option<&'a Said<'a>>,
     small_runs: u8,
     since_wait: usize,
     since_turn: usize,
@@ -91,7 +91,7 @@ impl<'a> Pump<'a> {
         (from, to): (&'a Sock, &'a Sock),
         limiter: &'a Limiter,
         bytes: Counter,
-        said: Option<&'a Said>,
+        said: Option<&'a Said<'a>>,
     ) -> Self {
         Self {
             worker,

@@ -26,7 +26,7 @@ pub(crate) struct Opening<'a> {
     pub(crate) up: Before<'a>,
     pub(crate) down: Before<'a>,
     /// Where to note what the visitor says until it was heard.
-    pub(crate) said: Option<&'a Said>,
+    pub(crate) said: Option<&'a Said<'a>>,
 }
 
 /// Moves bytes between a visitor and what stands for its target until both directions have ended or one failed.

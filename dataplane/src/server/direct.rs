@@ -45,7 +45,7 @@ pub(super) fn serve(
         };
         worker.may_panic(PanicPoint::Visitor);
         let mut carrier = carrier;
-        let said = Said::new();
+        let said = Said::new(&worker.counters);
         let end = loop {
             let first = open(&service, &carrier, (peer, port_offset), sock);
             let auth = (carrier.session.spec().carrier_key.clone(), carrier.voucher);
@@ -105,7 +105,7 @@ async fn first_flight(
     visitor: &Sock,
     carrier: &Sock,
     mut first: Vec<u8>,
-    (limiter, said): (&Limiter, &Said),
+    (limiter, said): (&Limiter, &Said<'_>),
 ) -> Result<(), Fault> {
     if !said.repeat(&mut first) {
         let room = limiter.room();
@@ -132,7 +132,7 @@ async fn ready(
     carrier: &Sock,
     visitor: &Sock,
     auth: (CarrierKey, Voucher),
-    said: &Said,
+    said: &Said<'_>,
 ) -> Result<(), Fault> {
     let ready = timeout(READY_TIMEOUT, read_ready(worker, carrier, (&auth.0, &auth.1))).await;
     let rest = ready.unwrap_or(Err(Fault::Refused(RefuseReason::TargetTimeout)))?;

@@ -169,7 +169,8 @@ impl Tunnel {
         eventually("the last visitor goes", || self.server.total(Counter::Visitors) == 0);
         eventually("the last target goes", || self.client.total(Counter::Targets) == 0);
         for plane in [&self.server, &self.client] {
-            for gauge in [Counter::MuxBuffered, Counter::PipesBusy, Counter::BuffersBusy] {
+            let kept = [Counter::MuxBuffered, Counter::SaidKept];
+            for gauge in [Counter::PipesBusy, Counter::BuffersBusy].into_iter().chain(kept) {
                 eventually(gauge.as_str(), || plane.total(gauge) == 0);
             }
         }

@@ -50,6 +50,8 @@ counters! {
     Sockets => "sockets",
     /// Gauge: bytes buffered for slow visitors and targets of mux carriers.
     MuxBuffered => "mux_buffered",
+    /// Gauge: bytes of visitors in the direct lane that are kept until the client has answered.
+    SaidKept => "said_kept",
     /// Connections accepted on public listeners.
     Accepted => "accepted",
     /// Visitors whose target was reached.
@@ -86,7 +88,7 @@ counters! {
 
 impl Counter {
     /// Gauges come first; this is the last of them.
-    pub const LAST_GAUGE: Counter = Counter::MuxBuffered;
+    pub const LAST_GAUGE: Counter = Counter::SaidKept;
 }
 
 /// The counters of one worker at one moment.

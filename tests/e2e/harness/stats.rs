@@ -110,6 +110,7 @@ pub fn pools_full(counters: &BTreeMap<String, u64>) -> Result<()> {
         "pipes_busy",
         "buffers_busy",
         "mux_buffered",
+        "said_kept",
     ] {
         let value = counters
             .get(gauge)
