@@ -13,10 +13,8 @@ pub(crate) struct Machine {
     kernel: String,
     congestion_control: String,
     /// `net.ipv4.tcp_notsent_lowat` where it was measured; the kernel's default is 4294967295, no bound.
-    #[serde(default)]
     notsent_lowat: String,
     /// Share of the CPUs that was busy just before the measurement began, in percent: well above 0 spoils it.
-    #[serde(default)]
     busy_before: f64,
 }
 

@@ -19,16 +19,14 @@ pub(crate) struct Conditions {
     contender_threads: usize,
     pub(crate) long_path_rtt_ms: u128,
     pub(crate) long_path_mbit_per_s: u32,
-    #[serde(default)]
     pub(crate) network: Network,
 }
 
 /// Whose settings the kernel's network had.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Network {
     /// The host's, as it is tuned.
-    #[default]
     Host,
     /// Those of a new namespace: see [`kariz_bench::path::enter_namespace`].
     Own,
