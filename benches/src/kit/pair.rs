@@ -128,7 +128,7 @@ impl Plan {
     /// visitor had an answer. Nobody's pause between two tries takes part in it.
     pub(crate) fn start_in_turn(&self) -> Result<(Chain, Duration)> {
         let begin = Instant::now();
-        let meeting = self.addresses.link.port();
+        let meeting = self.addresses.link;
         let chain = self.launch_all(|first| match first {
             true => wait_until_listening(meeting, START_LIMIT).context("waiting for the first process to listen"),
             false => Ok(()),
