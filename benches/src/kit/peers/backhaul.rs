@@ -18,7 +18,10 @@ pub(super) fn command(
 ) -> Result<Command> {
     let Addresses { entry, link, target } = addresses;
     let transport = if mux { "tcpmux" } else { "tcp" };
-    let common = format!("transport = \"{transport}\"\ntoken = \"{TOKEN}\"\nnodelay = true\nlog_level = \"warn\"\n");
+    // `skip_optz`: as root it would set sysctls (tcp_notsent_lowat = 32768 among them) that everybody after it runs under.
+    let common = format!(
+        "transport = \"{transport}\"\ntoken = \"{TOKEN}\"\nnodelay = true\nlog_level = \"warn\"\nskip_optz = true\n"
+    );
     let mut text = match end {
         End::Outer => format!(
             "[server]\nbind_addr = \"{link}\"\n{common}channel_size = 2048\nkeepalive_period = 75\nheartbeat = 40\n\
