@@ -25,8 +25,8 @@ pub struct Config {
     pub stream_buffer: u32,
     /// Streams at a time, of both ends together.
     pub max_streams: u32,
-    /// Whether the other end is Kariz too: RST frames, exact half-close, a first UPD before anything is consumed, strict rules.
-    /// Otherwise it is taken for Go's smux.
+    /// Whether the other end is Kariz too: RST frames, exact half-close, a first UPD before anything is consumed, strict
+    /// rules. Otherwise it is taken for Go's smux.
     pub kariz: bool,
     /// Interval of NOP frames.
     pub keep_alive: Duration,
