@@ -66,26 +66,18 @@ pub fn raise_descriptor_limit() -> u64 {
 /// Raises the hard limit to `at_least`, which needs privileges, then the soft one to the hard one, and returns it. Processes
 /// that are started from now on inherit both.
 pub fn lift_descriptor_limit(at_least: u64) -> u64 {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.maximum.is_some_and(|maximum| maximum < at_least) {
-        let lifted = Some(at_least);
-        let _ = setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: lifted,
-                maximum: lifted,
-            },
-        );
+    let hard = getrlimit(Resource::Nofile).maximum;
+    let lifted = hard.map(|hard| hard.max(at_least));
+    for limit in [lifted, hard] {
+        let both = Rlimit {
+            current: limit,
+            maximum: limit,
+        };
+        // Without permission the old limit stays: the return value tells the caller what there is.
+        if setrlimit(Resource::Nofile, both).is_ok() {
+            break;
+        }
     }
-    let limit = getrlimit(Resource::Nofile);
-    // Without permission the old limit stays: the return value tells the caller what there is.
-    let _ = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        },
-    );
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 

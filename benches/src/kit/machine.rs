@@ -15,11 +15,12 @@ pub(crate) struct Machine {
     /// `net.ipv4.tcp_notsent_lowat` where it was measured; the kernel's default is 4294967295, no bound.
     notsent_lowat: String,
     /// Share of the CPUs that was busy just before the measurement began, in percent: well above 0 spoils it.
-    busy_before: f64,
+    busy_before: Option<f64>,
 }
 
 impl Machine {
-    /// Reads what the kernel tells, and looks for [`LOOK`] how busy it is; of the network, what holds in the namespace of the calling thread.
+    /// Reads what the kernel tells, and looks for [`LOOK`] how busy it is; of the network, what holds in the namespace of the
+    /// calling thread.
     pub(crate) fn of_this() -> Self {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
         Self {
@@ -32,17 +33,14 @@ impl Machine {
             kernel: read("/proc/sys/kernel/osrelease"),
             congestion_control: read("/proc/sys/net/ipv4/tcp_congestion_control"),
             notsent_lowat: read("/proc/sys/net/ipv4/tcp_notsent_lowat"),
-            busy_before: busy().unwrap_or(f64::NAN),
+            busy_before: busy(),
         }
     }
 
     /// Warns if something else was running.
     pub(crate) fn warn_if_busy(&self) {
-        if self.busy_before > 5.0 {
-            eprintln!(
-                "{:.0} % of the CPUs are busy with other things: only ratios mean something, and they less",
-                self.busy_before
-            );
+        if let Some(busy @ 5.0..) = self.busy_before {
+            eprintln!("{busy:.0} % of the CPUs are busy with other things: only ratios mean something, and they less");
         }
     }
 }
@@ -52,15 +50,13 @@ impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}, {} CPUs, {} MiB, Linux {}, {}, tcp_notsent_lowat {}; {:.0} % busy before the start",
-            self.cpu,
-            self.cpus,
-            self.memory_mib,
-            self.kernel,
-            self.congestion_control,
-            self.notsent_lowat,
-            self.busy_before
-        )
+            "{}, {} CPUs, {} MiB, Linux {}, {}, tcp_notsent_lowat {}",
+            self.cpu, self.cpus, self.memory_mib, self.kernel, self.congestion_control, self.notsent_lowat
+        )?;
+        match self.busy_before {
+            Some(busy) => write!(f, "; {busy:.0} % busy before the start"),
+            None => Ok(()),
+        }
     }
 }
 

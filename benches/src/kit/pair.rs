@@ -119,7 +119,7 @@ impl Plan {
 
     /// Starts all processes here, and waits until a visitor gets an answer.
     pub(crate) fn start(&self) -> Result<Chain> {
-        let chain = self.launch_all(|_| Ok(()))?;
+        let chain = self.launch_all(|| Ok(()))?;
         self.or_obituary(wait_until_up(self.addresses.entry, START_LIMIT), &chain)?;
         Ok(chain)
     }
@@ -129,9 +129,8 @@ impl Plan {
     pub(crate) fn start_in_turn(&self) -> Result<(Chain, Duration)> {
         let begin = Instant::now();
         let meeting = self.addresses.link;
-        let chain = self.launch_all(|first| match first {
-            true => wait_until_listening(meeting, START_LIMIT).context("waiting for the first process to listen"),
-            false => Ok(()),
+        let chain = self.launch_all(|| {
+            wait_until_listening(meeting, START_LIMIT).context("waiting for the first process to listen")
         })?;
         let answered = first_answer(self.addresses.entry, START_LIMIT);
         let elapsed = begin.elapsed();
@@ -139,16 +138,18 @@ impl Plan {
         Ok((chain, elapsed))
     }
 
-    /// Starts all processes, those first who listen where the two meet; `then` is told whether another one follows.
-    fn launch_all(&self, then: impl Fn(bool) -> Result<()>) -> Result<Chain> {
+    /// Starts all processes, those first who listen where the two meet, and does `between` them what there is to do.
+    fn launch_all(&self, between: impl Fn() -> Result<()>) -> Result<Chain> {
         let mut ends = self.contestant.ends().to_vec();
         if !self.contestant.outer_listens() {
             ends.reverse();
         }
         let mut processes = Vec::new();
         for end in &ends {
+            if !processes.is_empty() {
+                between()?;
+            }
             processes.push(self.launch(*end)?);
-            then(processes.len() < ends.len())?;
         }
         if !self.contestant.outer_listens() {
             processes.reverse();

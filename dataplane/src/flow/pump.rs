@@ -55,7 +55,8 @@ pub(super) struct Pump<'a> {
     /// Borrowed while there is something to splice.
     pipe: Option<Pipe>,
     bulk: bool,
-    /// Where to note what is taken from the source, as long as it may have to be said again.
+    /// Where to note what is taken from the source, as long as it may have to be said again. What is spliced is not noted:
+    /// by then it was more than is kept.
     said: Option<&'a Said<'a>>,
     small_runs: u8,
     since_wait: usize,
