@@ -21,7 +21,7 @@ pub(crate) struct Options {
     /// Another build of Kariz, for a comparison of before and after.
     #[arg(long, value_name = "PATH")]
     pub(super) before: Option<PathBuf>,
-    /// Short turns and two rounds: tells whether it works, not how fast it is.
+    /// Turns of 1 s, and two rounds if `--rounds` says nothing else.
     #[arg(long)]
     quick: bool,
     /// Measure in the host's network, with its settings; without it in a network namespace of its own, which needs root.
