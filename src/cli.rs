@@ -22,8 +22,13 @@ pub(crate) enum Command {
     Relay(ConfigArgs),
     /// Run every section that the file has
     Run(ConfigArgs),
-    /// Validate a file and say every problem in it
-    Check(ConfigArgs),
+    /// Run a proxy core for a Marzban panel; set up by the environment, as marzban-node is
+    Node,
+    /// Validate a file, or the environment of a node, and say every problem in it
+    Check(CheckArgs),
+    /// Make a certificate
+    #[command(subcommand)]
+    Cert(Cert),
     /// Move real traffic through server, client and relay on loopback, and print what was measured
     Demo,
     /// Say what this machine is missing: kernel, io_uring, limits, sysctls
@@ -41,6 +46,49 @@ pub(crate) struct ConfigArgs {
     /// Turn unknown keys from errors into warnings
     #[arg(long)]
     pub(crate) lenient: bool,
+}
+
+/// What to check.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Checked {
+    /// The configuration file (TOML)
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// The environment of `kariz node`
+    #[arg(long)]
+    pub(crate) node: bool,
+}
+
+/// How to check it.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) checked: Checked,
+    /// Turn unknown keys from errors into warnings
+    #[arg(long, conflicts_with = "node")]
+    pub(crate) lenient: bool,
+}
+
+/// What the certificate is for.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cert {
+    /// The node's own: a pair for the name that panels ask for
+    Node(CertNodeArgs),
+}
+
+/// Where the pair goes.
+#[derive(Debug, Args)]
+pub(crate) struct CertNodeArgs {
+    /// The certificate; without it SSL_CERT_FILE of the environment
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The private key; without it SSL_KEY_FILE of the environment
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// Replace files that are there
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[cfg(test)]

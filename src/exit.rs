@@ -17,6 +17,13 @@ pub(crate) enum Exit {
     CannotStart = 75,
 }
 
+impl Exit {
+    /// What marzban-node ends with where it refuses its environment.
+    pub(crate) fn of_node(status: u8) -> Self {
+        if status == 0 { Self::Done } else { Self::Failed }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

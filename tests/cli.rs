@@ -74,7 +74,9 @@ fn usage_errors_exit_with_64() {
 fn help_and_version_exit_with_0() {
     let help = kariz(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    for command in ["server", "client", "relay", "run", "check", "demo", "doctor", "token"] {
+    for command in [
+        "server", "client", "relay", "run", "node", "check", "cert", "demo", "doctor", "token",
+    ] {
         assert!(stdout(&help).contains(&format!("\n  {command} ")), "{command}");
     }
     let version = kariz(&["--version"]);

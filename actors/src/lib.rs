@@ -21,6 +21,8 @@
 //! | relay | forwardings and their names | always | ids outlive it: the successor tells the workers everything again, visitors do not notice |
 //! | gate | takes the data plane's messages, one bounded task for each handshake | always | handshakes under way are dropped; the channel outlives it |
 //!
+//! `kariz node` runs none of these; its own actors are in the table of [`node`].
+//!
 //! "Always" means up to five times within ten seconds; once more, and the supervisor dies too.
 //!
 //! # Who waits for whom
@@ -33,6 +35,7 @@
 
 pub mod config;
 pub mod dataplane;
+pub mod node;
 
 mod client;
 mod driver;

@@ -275,6 +275,10 @@ impl Drop for Held {
 pub(crate) struct Guarded<T>(Mutex<T>);
 
 impl<T> Guarded<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Mutex::new(value))
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,14 +1,55 @@
-//! `kariz check`: validates a file without starting anything.
+//! `kariz check`: validates a file, or a node's environment, without starting anything.
 
-use crate::cli::ConfigArgs;
+use crate::cli::CheckArgs;
 use crate::exit::Exit;
 use kariz_actors::config::{self, Problem, Severity};
+use kariz_actors::node;
 use kariz_proto::model::Spec;
+use std::path::Path;
 
-/// Prints every problem of the file, one a line, and a summary.
-pub(crate) fn check(args: &ConfigArgs) -> Exit {
-    let file = args.file.display();
-    let (list, left_out, verdict, exit) = match config::load(&args.file, config::Options { lenient: args.lenient }) {
+/// Prints every problem, one a line, and a summary.
+pub(crate) fn check(args: &CheckArgs) -> Exit {
+    match &args.checked.file {
+        Some(file) => check_file(file, args.lenient),
+        None => check_node(),
+    }
+}
+
+fn check_node() -> Exit {
+    let (errors, mut warnings) = match super::environment() {
+        Ok(read) => match node::check(&read.settings) {
+            Ok(warnings) => (Vec::new(), [read.warnings, warnings].concat()),
+            Err(error) => (vec![error.to_string()], read.warnings),
+        },
+        Err(refused) => {
+            let problems = refused.problems.iter().map(ToString::to_string).collect();
+            (problems, refused.warnings)
+        }
+    };
+    let verdict = if errors.is_empty() { "ok" } else { "refused" };
+    let counts = format!(
+        "{}, {}",
+        plural(errors.len(), "error"),
+        plural(warnings.len(), "warning")
+    );
+    let mut report = String::new();
+    errors
+        .iter()
+        .for_each(|error| report.push_str(&format!("error: {error}\n")));
+    warnings
+        .drain(..)
+        .for_each(|warning| report.push_str(&format!("warning: {warning}\n")));
+    report.push_str(&format!("environment: {verdict}; {counts}\n"));
+    match super::print(&report) {
+        Exit::Done if errors.is_empty() => Exit::Done,
+        Exit::Done => Exit::Usage,
+        failed => failed,
+    }
+}
+
+fn check_file(path: &Path, lenient: bool) -> Exit {
+    let file = path.display();
+    let (list, left_out, verdict, exit) = match config::load(path, config::Options { lenient }) {
         Ok(loaded) => {
             let verdict = format!("{file}: ok: {}", summary(&loaded.spec));
             (loaded.warnings, 0, verdict, Exit::Done)

@@ -1,14 +1,18 @@
 //! One file per command.
 
+mod cert;
 mod check;
 mod demo;
 mod doctor;
+mod node;
 mod run;
 mod token;
 
-use crate::cli::Command;
+use crate::cli::{Cert, Command};
 use crate::exit::Exit;
+use kariz_actors::node::settings::{Read, Refused, Settings};
 use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
 
 /// Carries out a command; says on standard error what went wrong.
 pub(crate) fn dispatch(command: Command) -> Exit {
@@ -17,7 +21,9 @@ pub(crate) fn dispatch(command: Command) -> Exit {
         Command::Client(args) => run::run(&args, run::Sections::Client),
         Command::Relay(args) => run::run(&args, run::Sections::Relay),
         Command::Run(args) => run::run(&args, run::Sections::All),
+        Command::Node => node::node(),
         Command::Check(args) => check::check(&args),
+        Command::Cert(Cert::Node(args)) => cert::node(&args),
         Command::Demo => demo::demo(),
         Command::Doctor => doctor::doctor(),
         Command::Token => token::token(),
@@ -33,4 +39,21 @@ fn print(text: &str) -> Exit {
         }
         _ => Exit::Done,
     }
+}
+
+/// Where the environment says that the node's certificate and key are, whatever else is wrong with it.
+fn pair_files() -> (PathBuf, PathBuf) {
+    let directory = std::env::current_dir().unwrap_or_default();
+    Settings::pair_files(&variable, &directory)
+}
+
+/// The node's settings, of this process's environment and of `.env` in its working directory or above.
+fn environment() -> Result<Read, Refused> {
+    // Without a working directory there is no file to look for.
+    let directory = std::env::current_dir().unwrap_or_default();
+    Settings::read(&variable, &directory)
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }

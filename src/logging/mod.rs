@@ -1,10 +1,14 @@
 //! Log lines: tracing to standard error through a writer of its own, so that no worker ever waits for a terminal.
 
+mod python;
+
+use self::python::{ACCESS, PythonFormat};
 use anyhow::Context;
 use kariz_proto::model::{LogFormat, LogLevel, RuntimeSpec};
 use std::io::{self, IsTerminal};
 use tracing::Subscriber;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
@@ -31,12 +35,31 @@ impl Logging {
     pub(crate) fn start(runtime: &RuntimeSpec) -> anyhow::Result<Self> {
         let (subscriber, logging) = build(runtime.log_format, filter(runtime.log_level)?, io::stderr());
         subscriber.try_init().context("the log cannot be started")?;
-        std::panic::set_hook(Box::new(|panic| {
-            let location = panic.location().map(ToString::to_string).unwrap_or_default();
-            let cause = panic.payload_as_str().unwrap_or("no message");
-            tracing::error!(location, cause, "panic");
-        }));
+        log_panics();
         Ok(logging)
+    }
+
+    /// Starts logging for the node: what it says to standard error, and which requests came to standard output.
+    ///
+    /// # Errors
+    ///
+    /// If the process logs already, or `RUST_LOG` cannot be read.
+    pub(crate) fn start_node(debug: bool) -> anyhow::Result<NodeLogging> {
+        let level = if debug { LogLevel::Debug } else { LogLevel::Info };
+        let is_colourful = io::stdout().is_terminal() && !refuses_colours();
+        let format = || PythonFormat { is_colourful };
+        let (said, _said) = writer(io::stderr());
+        let (requests, _requests) = writer(io::stdout());
+        let said = fmt::layer().event_format(format()).with_writer(said);
+        let requests = fmt::layer().event_format(format()).with_writer(requests);
+        tracing_subscriber::registry()
+            .with(filter(level)?)
+            .with(said.with_filter(filter_fn(|line| line.target() != ACCESS)))
+            .with(requests.with_filter(filter_fn(|line| line.target() == ACCESS)))
+            .try_init()
+            .context("the log cannot be started")?;
+        log_panics();
+        Ok(NodeLogging { _said, _requests })
     }
 
     /// Changes the level while the program runs, as after SIGHUP. `RUST_LOG` still goes before it.
@@ -56,6 +79,29 @@ impl Logging {
     }
 }
 
+/// The running log of a node. Lines that wait are written when it is dropped.
+pub(crate) struct NodeLogging {
+    _said: WorkerGuard,
+    _requests: WorkerGuard,
+}
+
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
+        let cause = panic.payload_as_str().unwrap_or("no message");
+        tracing::error!(location, cause, "panic");
+    }));
+}
+
+/// Writes from a thread of its own.
+fn writer(output: impl io::Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
+    NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(MAX_WAITING_LINES)
+        .thread_name("log")
+        .finish(output)
+}
+
 /// A subscriber that writes to `output` from a thread of its own.
 fn build(
     format: LogFormat,
@@ -63,11 +109,7 @@ fn build(
     output: impl io::Write + Send + 'static,
 ) -> (impl Subscriber + Send + Sync, Logging) {
     let (filter, handle) = reload::Layer::new(filter);
-    let (writer, guard) = NonBlockingBuilder::default()
-        .lossy(true)
-        .buffered_lines_limit(MAX_WAITING_LINES)
-        .thread_name("log")
-        .finish(output);
+    let (writer, guard) = writer(output);
     let logging = Logging {
         filter: handle,
         dropped: writer.error_counter(),
@@ -100,7 +142,11 @@ fn directive(level: LogLevel) -> &'static str {
 
 /// Whether standard error is a terminal whose user has nothing against colours (no-color.org).
 fn is_colourful() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    io::stderr().is_terminal() && !refuses_colours()
+}
+
+fn refuses_colours() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
 fn layer<S>(format: LogFormat, writer: NonBlocking) -> Box<dyn Layer<S> + Send + Sync>

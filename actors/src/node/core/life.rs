@@ -1,0 +1,161 @@
+//! One life of a core: forked, fed, drained, stopped, waited for.
+//!
+//! The task owns the child. Only it sends signals, and only before it has waited for the child: no signal can ever hit
+//! another process that got the same id.
+
+use super::lines;
+use crate::node::state::State;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use std::fmt;
+use std::io;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, ChildStdin};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
+
+/// How long the core's last lines are waited for once it has exited: a process that it left behind may keep its pipes open.
+const LAST_LINES_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// A core that lives. Dropping it stops the core.
+pub(super) struct Life {
+    /// Resolves when the core is gone.
+    pub(super) task: JoinHandle<End>,
+    /// Told when the core says that it is ready.
+    pub(super) ready: Arc<Notify>,
+    stop: Option<oneshot::Sender<Duration>>,
+}
+
+/// How a core ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// It was never there.
+    NotForked(io::Error),
+    /// It exited.
+    Exited {
+        status: io::Result<ExitStatus>,
+        /// The last line on its standard output that was not empty, or else on its standard error.
+        last_line: String,
+        /// Why it did not get its configuration.
+        unfed: Option<io::Error>,
+    },
+    /// The task that owned it panicked; its child was killed.
+    Lost,
+}
+
+impl Life {
+    /// Forks a core and feeds it `config`.
+    pub(super) fn begin(state: Arc<State>, config: Vec<u8>) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let ready = Arc::new(Notify::new());
+        Self {
+            task: tokio::spawn(live(state, config, ready.clone(), stopped)),
+            ready,
+            stop: Some(stop),
+        }
+    }
+
+    /// Tells the core to end, once: SIGTERM, and SIGKILL after `grace`.
+    pub(super) fn stop(&mut self, grace: Duration) {
+        if let Some(stop) = self.stop.take() {
+            // An error says that it has ended already.
+            let _ = stop.send(grace);
+        }
+    }
+}
+
+async fn live(state: Arc<State>, config: Vec<u8>, ready: Arc<Notify>, stop: oneshot::Receiver<Duration>) -> End {
+    let mut child = match state.spawner.run_core(&state.settings).await {
+        Ok(child) => child,
+        Err(error) => return End::NotForked(error),
+    };
+    let mut fed = tokio::spawn(feed(child.stdin.take(), config));
+    let mut readers = JoinSet::new();
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let said = lines::LastLines::default();
+    readers.spawn(lines::drain(stdout, state.clone(), said.clone(), Some(ready)));
+    readers.spawn(lines::drain(stderr, state, said.clone(), None));
+    let status = wait(&mut child, stop).await;
+    // A child that it forked may still hold the other ends.
+    let all_read = async { while readers.join_next().await.is_some() {} };
+    let _ = timeout(LAST_LINES_TIMEOUT, all_read).await;
+    let unfed = match timeout(Duration::ZERO, &mut fed).await {
+        Ok(Ok(Err(error))) => Some(error),
+        _ => None,
+    };
+    fed.abort();
+    End::Exited {
+        status,
+        last_line: said.get(),
+        unfed,
+    }
+}
+
+/// Writes the configuration and closes the pipe.
+async fn feed(stdin: Option<ChildStdin>, config: Vec<u8>) -> io::Result<()> {
+    let Some(mut stdin) = stdin else { return Ok(()) };
+    stdin.write_all(&config).await?;
+    stdin.shutdown().await
+}
+
+/// Waits for the core's end, which `stop` may ask for.
+async fn wait(child: &mut Child, stop: oneshot::Receiver<Duration>) -> io::Result<ExitStatus> {
+    let grace = tokio::select! {
+        status = child.wait() => return status,
+        // The supervisor is gone without a word: the core must not stay.
+        grace = stop => grace.unwrap_or(super::supervisor::STOP_GRACE),
+    };
+    let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) else {
+        return child.wait().await;
+    };
+    // It cannot be gone: it has not been waited for.
+    let _ = kill_process(pid, Signal::TERM);
+    if let Ok(status) = timeout(grace, child.wait()).await {
+        return status;
+    }
+    tracing::warn!("Xray core did not stop within {grace:?}: killed");
+    // The group is the core's own. It may have lost it only by its own doing.
+    let _ = kill_process_group(pid, Signal::KILL);
+    let _ = kill_process(pid, Signal::KILL);
+    child.wait().await
+}
+
+impl End {
+    /// What the panel is told (`spec/node-marzban.md`, 1.4).
+    pub(super) fn detail(&self) -> String {
+        match self {
+            Self::NotForked(error) => os_error(error),
+            Self::Exited { last_line, unfed, .. } => match unfed {
+                Some(error) if last_line.is_empty() => os_error(error),
+                _ => last_line.clone(),
+            },
+            Self::Lost => "The core was lost".to_owned(),
+        }
+    }
+}
+
+/// An error of the kernel as Python writes it: `[Errno 32] Broken pipe`.
+fn os_error(error: &io::Error) -> String {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(number) => {
+            let plain = text.strip_suffix(&format!(" (os error {number})")).unwrap_or(&text);
+            format!("[Errno {number}] {plain}")
+        }
+        None => text,
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotForked(error) => write!(f, "{error}"),
+            Self::Exited { status: Ok(status), .. } => write!(f, "{status}"),
+            Self::Exited { status: Err(error), .. } => write!(f, "{error}"),
+            Self::Lost => f.write_str("lost"),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The core: a process that one actor owns, and that never outlives the node (`spec/xray.md`, Process).
+
+mod life;
+mod lines;
+mod spawn;
+mod supervisor;
+#[cfg(test)]
+mod tests;
+mod version;
+
+pub(crate) use spawn::Spawner;
+pub(crate) use supervisor::{Launch, Mode, Quit, Stop, Supervisor};
+pub(crate) use version::find_version;
+
+use tokio::sync::oneshot;
+
+/// A configuration that is ready for the core.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// JSON in ASCII; or what kept it from being made although the request was fine, in the original's words: it is found
+    /// out only where the original does, after the old core has stopped.
+    pub(crate) json: Result<Vec<u8>, String>,
+}
+
+/// How a start went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The core is ready, or has lived for as long as one waits for that.
+    Running,
+    /// A core runs already, or is being started.
+    AlreadyStarted,
+    /// It has exited, with the last line that it wrote, or it could not be started at all.
+    Failed(String),
+}
+
+/// Where the outcome goes. Whoever waits may have gone.
+pub(crate) type OutcomeSender = oneshot::Sender<Outcome>;

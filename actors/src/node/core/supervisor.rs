@@ -1,0 +1,291 @@
+//! The actor that owns the core.
+//!
+//! At most one core lives at a time: a new one is forked only when the old one has been waited for, since its ports are
+//! taken until then. Nobody waits inside the actor; who asked for a start is answered when its outcome is known.
+
+use super::life::{End, Life};
+use super::{Outcome, OutcomeSender, Prepared};
+use crate::node::state::State;
+use kameo::prelude::*;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// How long a start waits for the core's ready line, from its fork. A core that lives on without one counts as started:
+/// at some log levels there is no such line (`spec/node-marzban.md`, 1.4).
+pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a core has to end after SIGTERM. Then it is killed.
+pub(super) const STOP_GRACE: Duration = Duration::from_millis(1_500);
+
+/// Most requests that wait for the outcome of one start; what comes on top is answered like one that came too late.
+const MAX_WAITING: usize = 64;
+
+/// Starts, stops and replaces the core.
+pub(crate) struct Supervisor {
+    state: Arc<State>,
+    current: Option<Current>,
+    /// What to start when the current core has ended.
+    next: Option<Start>,
+    /// The node ends: whom to tell when there is no core any more.
+    quitting: Option<Vec<oneshot::Sender<()>>>,
+}
+
+/// The core that lives, or is about to end.
+struct Current {
+    life: Life,
+    /// Who waits for it to become ready, and until when.
+    waiting: Vec<OutcomeSender>,
+    deadline: Instant,
+    /// It was started by a restart.
+    by_restart: bool,
+    /// It was told to end.
+    stopping: bool,
+}
+
+/// A start that was asked for.
+struct Start {
+    mode: Mode,
+    config: Prepared,
+    waiting: Vec<OutcomeSender>,
+}
+
+/// What a start does about a core that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// It answers [`Outcome::AlreadyStarted`].
+    Start,
+    /// It replaces that core. If another restart is under way it changes nothing, and waits for that one's outcome.
+    Restart,
+}
+
+/// Starts the core. Answered through `outcome`, within [`READY_TIMEOUT`] and the time that an old core takes to end.
+pub(crate) struct Launch {
+    pub(crate) mode: Mode,
+    pub(crate) config: Prepared,
+    pub(crate) outcome: OutcomeSender,
+}
+
+/// Tells the core to end, and does not wait for it.
+pub(crate) struct Stop;
+
+/// The node ends: stops the core, and answers when it is gone. Nothing is started any more.
+pub(crate) struct Quit {
+    /// How long the core has to end before it is killed.
+    pub(crate) grace: Duration,
+}
+
+impl Actor for Supervisor {
+    type Args = Arc<State>;
+    type Error = Infallible;
+
+    async fn on_start(state: Arc<State>, _: ActorRef<Self>) -> Result<Self, Infallible> {
+        // If there was a predecessor, its core is being stopped: nobody holds its life any more.
+        state.set_started(false);
+        Ok(Self {
+            state,
+            current: None,
+            next: None,
+            quitting: None,
+        })
+    }
+
+    async fn next(
+        &mut self,
+        _: WeakActorRef<Self>,
+        mailbox: &mut MailboxReceiver<Self>,
+    ) -> Result<Option<mailbox::Signal<Self>>, Infallible> {
+        loop {
+            tokio::select! {
+                signal = mailbox.recv() => return Ok(signal),
+                event = Self::event(&mut self.current) => match event {
+                    Event::Ready => self.ready(),
+                    Event::Ended(end) => self.ended(end),
+                },
+            }
+        }
+    }
+}
+
+/// What happens to the core by itself.
+enum Event {
+    /// It said so, or has lived long enough.
+    Ready,
+    Ended(End),
+}
+
+impl Supervisor {
+    /// The next thing that happens to the core. Loses nothing when it is dropped.
+    async fn event(current: &mut Option<Current>) -> Event {
+        let Some(Current {
+            life,
+            waiting,
+            deadline,
+            ..
+        }) = current
+        else {
+            return std::future::pending().await;
+        };
+        let Life { task, ready, .. } = life;
+        let someone_waits = !waiting.is_empty();
+        tokio::select! {
+            biased;
+            ended = task => Event::Ended(ended.unwrap_or(End::Lost)),
+            () = ready.notified(), if someone_waits => Event::Ready,
+            () = tokio::time::sleep_until(*deadline), if someone_waits => Event::Ready,
+        }
+    }
+
+    fn launch(&mut self, Launch { mode, config, outcome }: Launch) {
+        if self.quitting.is_some() {
+            return answer([outcome], Outcome::Failed("The node is shutting down".into()));
+        }
+        // A start that waits for the old core's end: another one changes nothing.
+        if let Some(next) = &mut self.next {
+            return match mode {
+                Mode::Restart if next.waiting.len() < MAX_WAITING => next.waiting.push(outcome),
+                Mode::Restart | Mode::Start => answer([outcome], Outcome::AlreadyStarted),
+            };
+        }
+        let start = Start {
+            mode,
+            config,
+            waiting: vec![outcome],
+        };
+        match &mut self.current {
+            None => self.start(start),
+            Some(current) if current.stopping => self.next = Some(start),
+            Some(_) if mode == Mode::Start => answer(start.waiting, Outcome::AlreadyStarted),
+            Some(current) if current.is_restarting() => current.join(start.waiting),
+            Some(current) => {
+                tracing::warn!("Restarting Xray core...");
+                current.stop(STOP_GRACE);
+                // Who still waits for the old core hears of the new one.
+                let mut start = start;
+                start.waiting.append(&mut current.waiting);
+                self.next = Some(start);
+            }
+        }
+    }
+
+    fn start(&mut self, start: Start) {
+        let Start { mode, config, waiting } = start;
+        let json = match config.json {
+            Ok(json) => json,
+            Err(reason) => return self.failed(waiting, reason),
+        };
+        self.current = Some(Current {
+            life: Life::begin(self.state.clone(), json),
+            waiting,
+            deadline: Instant::now() + READY_TIMEOUT,
+            by_restart: mode == Mode::Restart,
+            stopping: false,
+        });
+        self.state.set_started(true);
+    }
+
+    fn ready(&mut self) {
+        if let Some(current) = &mut self.current {
+            answer(current.waiting.drain(..), Outcome::Running);
+        }
+    }
+
+    fn ended(&mut self, end: End) {
+        let Some(Current { waiting, stopping, .. }) = self.current.take() else {
+            return;
+        };
+        self.state.set_started(false);
+        if stopping {
+            tracing::warn!("Xray core stopped");
+        } else {
+            tracing::error!("Xray core exited: {end}");
+        }
+        if !waiting.is_empty() {
+            self.failed(waiting, end.detail());
+        }
+        if let Some(next) = self.next.take() {
+            self.start(next);
+        }
+        if let Some(waiting) = &mut self.quitting {
+            waiting.drain(..).for_each(|told| {
+                // Whoever asked may have gone.
+                let _ = told.send(());
+            });
+        }
+    }
+
+    fn failed(&self, waiting: Vec<OutcomeSender>, reason: String) {
+        tracing::error!("Failed to start core: {reason}");
+        answer(waiting, Outcome::Failed(reason));
+    }
+
+    fn stop(&mut self, grace: Duration) {
+        if let Some(Start { waiting, .. }) = self.next.take() {
+            answer(waiting, Outcome::Failed("The core was stopped".into()));
+        }
+        if let Some(current) = &mut self.current {
+            current.stop(grace);
+        }
+        self.state.set_started(false);
+    }
+}
+
+impl Current {
+    /// Whether somebody waits for the outcome of a restart: another one changes nothing until then.
+    fn is_restarting(&self) -> bool {
+        self.by_restart && !self.waiting.is_empty()
+    }
+
+    fn join(&mut self, more: Vec<OutcomeSender>) {
+        if self.waiting.len() < MAX_WAITING {
+            self.waiting.extend(more);
+        } else {
+            answer(more, Outcome::AlreadyStarted);
+        }
+    }
+
+    fn stop(&mut self, grace: Duration) {
+        self.stopping = true;
+        self.life.stop(grace);
+    }
+}
+
+fn answer(waiting: impl IntoIterator<Item = OutcomeSender>, outcome: Outcome) {
+    for sender in waiting {
+        // Whoever asked may have gone.
+        let _ = sender.send(outcome.clone());
+    }
+}
+
+impl Message<Launch> for Supervisor {
+    type Reply = ();
+
+    async fn handle(&mut self, launch: Launch, _: &mut Context<Self, ()>) {
+        self.launch(launch);
+    }
+}
+
+impl Message<Stop> for Supervisor {
+    type Reply = ();
+
+    async fn handle(&mut self, Stop: Stop, _: &mut Context<Self, ()>) {
+        self.stop(STOP_GRACE);
+    }
+}
+
+impl Message<Quit> for Supervisor {
+    type Reply = DelegatedReply<()>;
+
+    async fn handle(&mut self, Quit { grace }: Quit, context: &mut Context<Self, Self::Reply>) -> Self::Reply {
+        let (told, gone) = oneshot::channel();
+        let waiting = self.quitting.get_or_insert_default();
+        if self.current.is_some() {
+            waiting.push(told);
+        }
+        self.stop(grace);
+        // An error says that there is no core to wait for.
+        context.spawn(async { gone.await.unwrap_or(()) })
+    }
+}

@@ -1,0 +1,17 @@
+//! The access log: one line for each request, in the original's form.
+
+use hyper::{Method, StatusCode, Version};
+use std::net::SocketAddr;
+
+/// The target by which the log tells these lines from others: they go to standard output.
+pub(crate) const TARGET: &str = "access";
+
+/// Logs `ip:port - "POST /start HTTP/1.1" 200 OK`. `target` is the request's target as it was sent.
+pub(crate) fn log(client: SocketAddr, method: &Method, target: &str, version: Version, status: StatusCode) {
+    let version = match version {
+        Version::HTTP_10 => "1.0",
+        _ => "1.1",
+    };
+    let (code, reason) = (status.as_u16(), status.canonical_reason().unwrap_or_default());
+    tracing::info!(target: TARGET, "{client} - \"{method} {target} HTTP/{version}\" {code} {reason}");
+}

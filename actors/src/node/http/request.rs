@@ -1,0 +1,190 @@
+//! What a request asks for, and its body.
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+pub(crate) use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HOST, UPGRADE};
+use hyper::{HeaderMap, Request, Version};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use std::net::SocketAddr;
+
+/// Largest body in bytes. The original has no bound; the largest configuration it was seen with has 30 MB.
+pub(crate) const MAX_BODY_BYTES: usize = 256 << 20;
+
+/// Room that is made for a body before its first byte has come, whatever the client announces.
+const FIRST_ROOM_BYTES: usize = 1 << 20;
+
+/// What a location keeps as it is besides letters and digits: as the original's framework quotes it.
+const QUOTED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b':')
+    .remove(b'/')
+    .remove(b'%')
+    .remove(b'#')
+    .remove(b'?')
+    .remove(b'=')
+    .remove(b'@')
+    .remove(b'[')
+    .remove(b']')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';');
+
+/// Where a request goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// The path, percent-decoded once.
+    pub(crate) path: String,
+    /// What follows the question mark; empty if there is none.
+    pub(crate) query: String,
+    host: Option<String>,
+    /// Whether it wants to become a WebSocket.
+    pub(crate) is_websocket: bool,
+}
+
+impl Head {
+    /// Reads it; `None` if the request is not HTTP/1.1 as it has to be: without exactly one host.
+    pub(crate) fn read<B>(request: &Request<B>) -> Option<Self> {
+        let headers = request.headers();
+        let mut hosts = headers.get_all(HOST).iter();
+        let host = match (hosts.next(), hosts.next()) {
+            (Some(host), None) => Some(String::from_utf8_lossy(host.as_bytes()).into_owned()),
+            (None, None) if request.version() < Version::HTTP_11 => None,
+            _ => return None,
+        };
+        let uri = request.uri();
+        // A target with scheme and host in it is a path that nothing is at.
+        let path = match uri.scheme() {
+            Some(_) => uri.to_string(),
+            None => percent_decode_str(uri.path()).decode_utf8_lossy().into_owned(),
+        };
+        Some(Self {
+            path,
+            query: uri.query().unwrap_or_default().to_owned(),
+            host,
+            is_websocket: has_token(headers, &CONNECTION, "upgrade") && has_token(headers, &UPGRADE, "websocket"),
+        })
+    }
+
+    /// The address of `path` at the same host, with the same query. `local` is the host if the client named none.
+    pub(crate) fn location(&self, path: &str, local: SocketAddr) -> String {
+        let host = self.host.clone().unwrap_or_else(|| local.to_string());
+        let mut location = format!("https://{host}{path}");
+        if !self.query.is_empty() {
+            location.push('?');
+            location.push_str(&self.query);
+        }
+        utf8_percent_encode(&location, QUOTED).to_string()
+    }
+}
+
+/// Whether one of the words in a header is `token`, in any case.
+fn has_token(headers: &HeaderMap, name: &hyper::header::HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .any(|word| word.trim().eq_ignore_ascii_case(token))
+}
+
+/// Why a body was not read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyFault {
+    /// It has more than [`MAX_BODY_BYTES`].
+    TooLarge,
+    /// The client broke off, or what it sent is no HTTP.
+    Broken,
+}
+
+/// Reads a body to its end.
+///
+/// # Errors
+/// See [`BodyFault`].
+pub(crate) async fn read_body(mut body: Incoming) -> Result<Bytes, BodyFault> {
+    let announced = hyper::body::Body::size_hint(&body).lower();
+    if announced > MAX_BODY_BYTES as u64 {
+        return Err(BodyFault::TooLarge);
+    }
+    let mut whole: Option<Vec<u8>> = None;
+    let mut first = Bytes::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(part) = frame.map_err(|_| BodyFault::Broken)?.into_data() else {
+            continue;
+        };
+        // Most bodies come in one piece, which is not copied.
+        if first.is_empty() && whole.is_none() {
+            first = part;
+            continue;
+        }
+        let whole = whole.get_or_insert_with(|| {
+            let room = usize::try_from(announced).unwrap_or(usize::MAX).min(FIRST_ROOM_BYTES);
+            let mut whole = Vec::with_capacity(room);
+            whole.extend_from_slice(&first);
+            whole
+        });
+        if whole.len() + part.len() > MAX_BODY_BYTES {
+            return Err(BodyFault::TooLarge);
+        }
+        whole.extend_from_slice(&part);
+    }
+    Ok(whole.map_or(first, Bytes::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(target: &str, headers: &[(&str, &str)], version: Version) -> Option<Head> {
+        let builder = Request::builder().method("POST").uri(target).version(version);
+        let builder = headers
+            .iter()
+            .fold(builder, |builder, (name, value)| builder.header(*name, *value));
+        Head::read(&builder.body(()).unwrap())
+    }
+
+    #[test]
+    fn a_host_is_needed_once() {
+        assert!(head("/", &[], Version::HTTP_11).is_none());
+        assert!(head("/", &[("host", "a"), ("host", "b")], Version::HTTP_11).is_none());
+        assert!(head("/", &[("host", "a")], Version::HTTP_11).is_some());
+        assert!(head("/", &[], Version::HTTP_10).is_some());
+    }
+
+    #[test]
+    fn paths_are_decoded_once() {
+        let path = |target| head(target, &[("host", "a")], Version::HTTP_11).unwrap().path;
+        assert_eq!(path("/%70ing"), "/ping");
+        assert_eq!(path("/%2570ing"), "/%70ing");
+        assert_eq!(path("//ping"), "//ping");
+        assert_eq!(path("http://a/ping"), "http://a/ping");
+    }
+
+    #[test]
+    fn a_location_keeps_host_and_query() {
+        let local = "127.0.0.1:62050".parse().unwrap();
+        let with_host = head("/ping/?a=b%20c", &[("host", "node:1")], Version::HTTP_11).unwrap();
+        assert_eq!(with_host.location("/ping", local), "https://node:1/ping?a=b%20c");
+        let without = head("/ping/", &[], Version::HTTP_10).unwrap();
+        assert_eq!(without.location("/ping", local), "https://127.0.0.1:62050/ping");
+    }
+
+    #[test]
+    fn a_websocket_is_recognised_among_other_words() {
+        let websocket = |connection, upgrade| {
+            let headers = [("host", "a"), ("connection", connection), ("upgrade", upgrade)];
+            head("/logs", &headers, Version::HTTP_11).unwrap().is_websocket
+        };
+        assert!(websocket("keep-alive, Upgrade", "WebSocket"));
+        assert!(!websocket("keep-alive", "websocket"));
+        assert!(!websocket("upgrade", "h2c"));
+    }
+}

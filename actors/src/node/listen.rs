@@ -1,0 +1,216 @@
+//! The node's port: TCP, then TLS, then whatever the panel says.
+//!
+//! However a connection ends, what was written reaches the other side: nothing is closed while there are bytes to read,
+//! because the kernel would answer them with a reset, and a reset takes an alert back (`spec/node-marzban.md`, 2, item 1).
+
+use super::StartError;
+use super::marzban::Panel;
+use super::settings::Settings;
+use crate::shared::Guarded;
+use rustls::ServerConfig;
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+/// How long a handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Most handshakes under way. When there are more, the oldest gives way: a panel is never kept out by those that only
+/// connect.
+const MAX_HANDSHAKES: usize = 128;
+
+/// Most connections of panels that have shown their certificate. What comes on top is closed.
+const MAX_CONNECTIONS: usize = 1024;
+
+/// How long the other side has to end a connection that is over here.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Most connections that are over here and not yet there. What comes on top is closed at once.
+const MAX_LINGERING: usize = 256;
+
+/// How long a failure to accept is waited out; most are a lack of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Bytes that are thrown away at a time.
+const DISCARD_BYTES: usize = 4 << 10;
+
+/// Opens the port.
+///
+/// # Errors
+/// The address is in use, not of this machine, or cannot be resolved.
+pub(crate) async fn bind(settings: &Settings) -> Result<TcpListener, StartError> {
+    let (host, port) = (settings.service_host.as_str(), settings.service_port);
+    TcpListener::bind((host, port))
+        .await
+        .map_err(|error| StartError::Listen {
+            host: host.to_owned(),
+            port,
+            error,
+        })
+}
+
+/// What all connections share.
+pub(crate) struct Port {
+    acceptor: TlsAcceptor,
+    panel: Panel,
+    handshakes: Handshakes,
+    places: Semaphore,
+    lingering: Semaphore,
+}
+
+impl Port {
+    pub(crate) fn new(server: Arc<ServerConfig>, panel: Panel) -> Arc<Self> {
+        Arc::new(Self {
+            acceptor: server.into(),
+            panel,
+            handshakes: Handshakes::default(),
+            places: Semaphore::new(MAX_CONNECTIONS),
+            lingering: Semaphore::new(MAX_LINGERING),
+        })
+    }
+
+    /// Serves the port until the node ends.
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let mut stopping = self.panel.stopping();
+        let mut number = 0;
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+            };
+            match accepted {
+                Ok((stream, client)) => {
+                    number += 1;
+                    let give_way = self.handshakes.begin(number);
+                    tokio::spawn(self.clone().connection(number, stream, client, give_way));
+                }
+                Err(error) => {
+                    tracing::warn!("a connection could not be accepted: {error}");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Logs how much there is of everything that has a bound.
+    pub(crate) fn log_gauges(&self) {
+        tracing::info!(
+            handshakes = self.handshakes.0.lock().len(),
+            connections = MAX_CONNECTIONS - self.places.available_permits(),
+            lingering = MAX_LINGERING - self.lingering.available_permits(),
+            large_bodies = self.panel.large_bodies(),
+            "gauges"
+        );
+    }
+
+    async fn connection(
+        self: Arc<Self>,
+        number: u64,
+        stream: TcpStream,
+        client: SocketAddr,
+        give_way: oneshot::Receiver<()>,
+    ) {
+        let client = SocketAddr::new(client.ip().to_canonical(), client.port());
+        let local = stream.local_addr().unwrap_or(client);
+        // Answers are small and written in one piece; without it they are only slower.
+        let _ = stream.set_nodelay(true);
+        let shaken = tokio::select! {
+            shaken = self.acceptor.accept(stream).into_fallible() => shaken,
+            _ = give_way => return tracing::debug!("{client}: no TLS yet, and {MAX_HANDSHAKES} came after it"),
+            () = sleep(HANDSHAKE_TIMEOUT) => {
+                self.handshakes.end(number);
+                return tracing::debug!("{client}: no TLS within {HANDSHAKE_TIMEOUT:?}");
+            }
+        };
+        self.handshakes.end(number);
+        let tls = match shaken {
+            Ok(tls) => tls,
+            Err((error, stream)) => {
+                tracing::debug!("{client}: no TLS: {error}");
+                return self.end(stream).await;
+            }
+        };
+        let mut tls = match self.places.try_acquire() {
+            Ok(_place) => self.panel.serve(tls, client, local).await,
+            Err(_) => {
+                tracing::warn!("{client}: there are {MAX_CONNECTIONS} connections already");
+                tls
+            }
+        };
+        // A client that is gone needs no goodbye.
+        let _ = timeout(LINGER_TIMEOUT, tls.shutdown()).await;
+        self.end(tls.into_inner().0).await;
+    }
+
+    /// Ends a connection: the end goes out behind what was written, and what still comes is read until the other side ends.
+    async fn end(&self, mut stream: TcpStream) {
+        let Ok(_place) = self.lingering.try_acquire() else {
+            return;
+        };
+        let until_end = async {
+            stream.shutdown().await?;
+            let mut discarded = [0; DISCARD_BYTES];
+            while stream.read(&mut discarded).await? > 0 {}
+            io::Result::Ok(())
+        };
+        // Whoever does not end in time, or is gone, has had their time.
+        let _ = timeout(LINGER_TIMEOUT, until_end).await;
+    }
+}
+
+/// The handshakes under way, oldest first.
+#[derive(Default)]
+struct Handshakes(Guarded<VecDeque<(u64, oneshot::Sender<()>)>>);
+
+impl Handshakes {
+    /// Notes one that begins, and tells the oldest to give way if there are too many. What is returned resolves when this
+    /// one has to. Numbers rise.
+    fn begin(&self, number: u64) -> oneshot::Receiver<()> {
+        let (give_way, told) = oneshot::channel();
+        let mut under_way = self.0.lock();
+        under_way.push_back((number, give_way));
+        if under_way.len() > MAX_HANDSHAKES {
+            // Dropping the sender is the message.
+            under_way.pop_front();
+        }
+        told
+    }
+
+    /// Forgets one that is over.
+    fn end(&self, number: u64) {
+        let mut under_way = self.0.lock();
+        if let Ok(place) = under_way.binary_search_by_key(&number, |(known, _)| *known) {
+            under_way.remove(place);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_handshake_gives_way() {
+        let handshakes = Handshakes::default();
+        let mut told: Vec<_> = (0..MAX_HANDSHAKES as u64)
+            .map(|number| handshakes.begin(number))
+            .collect();
+        assert!(
+            told.iter_mut()
+                .all(|told| told.try_recv() == Err(oneshot::error::TryRecvError::Empty))
+        );
+        handshakes.end(0);
+        let _more = handshakes.begin(1000);
+        assert_eq!(told[1].try_recv(), Err(oneshot::error::TryRecvError::Empty));
+        let _one_too_many = handshakes.begin(1001);
+        assert_eq!(told[1].try_recv(), Err(oneshot::error::TryRecvError::Closed));
+        assert_eq!(told[2].try_recv(), Err(oneshot::error::TryRecvError::Empty));
+    }
+}

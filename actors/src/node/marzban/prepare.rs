@@ -1,0 +1,49 @@
+//! From the text that a panel sends to what the core reads.
+
+use super::ascii;
+use super::read_json::{self, Unreadable};
+use super::transform::{self, Additions};
+use crate::node::core::Prepared;
+use crate::node::settings::Settings;
+use serde_json::json;
+use std::net::IpAddr;
+
+/// Why there is nothing for the core.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Unusable {
+    /// The text is no JSON: the body of a 422.
+    NoJson(String),
+    /// It is JSON to Python, but not to the core: the detail of a 503.
+    NotForTheCore(String),
+    /// It is JSON, but no configuration: a 500, as in the original.
+    Misshapen(String),
+}
+
+/// Reads a configuration and makes of it what the core gets (`spec/node-marzban.md`, 1.6).
+///
+/// # Errors
+/// See [`Unusable`].
+pub(super) fn prepare(config: &str, settings: &Settings, panel: IpAddr) -> Result<Prepared, Unusable> {
+    let value = read_json::read(config).map_err(|unreadable| match unreadable {
+        Unreadable::Complaint(complaint) => {
+            let text = format!("Failed to decode config: {complaint}");
+            Unusable::NoJson(json!({ "detail": { "config": text } }).to_string())
+        }
+        Unreadable::NotForTheCore => Unusable::NotForTheCore(
+            "Failed to start: the configuration has NaN or Infinity in it, which is no JSON for the core".to_owned(),
+        ),
+        Unreadable::TooDeep => Unusable::Misshapen("it is nested too deeply".to_owned()),
+    })?;
+    let additions = Additions {
+        api_host: &settings.api_host,
+        api_port: settings.api_port,
+        certificate: &settings.certificate,
+        key: &settings.key,
+        inbounds: &settings.inbounds,
+        panel,
+    };
+    let mut config =
+        transform::transform(value, &additions).map_err(|misshapen| Unusable::Misshapen(misshapen.to_string()))?;
+    let json = transform::raise_log_level(&mut config).map(|()| ascii::to_ascii(&config));
+    Ok(Prepared { json })
+}

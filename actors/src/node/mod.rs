@@ -1,0 +1,221 @@
+//! The node: it runs a proxy core for a panel that drives it over the network (`spec/node-marzban.md`, `spec/xray.md`).
+//!
+//! ```text
+//!            listen: TCP, TLS with a pinned client certificate
+//!               |
+//!            http: one connection, hyper underneath
+//!               |
+//!            marzban: the seven endpoints and the log stream
+//!               |  asks and tells                 reads at any time
+//!            session (actor) --- tells ---> core::supervisor (actor) ---> the core's process
+//!               |                                 |                          | lines
+//!               +--------- publish: State --------+                      LogHub
+//! ```
+//!
+//! | actor | does | restarted | when it dies |
+//! |---|---|---|---|
+//! | node root | supervises | never | [`Node::failed`] resolves: the process exits with 70 and its supervisor starts it anew |
+//! | session | knows which panel is connected | always | the panel's next request is refused with 403, and it connects again |
+//! | core supervisor | owns the core's process | always | the core is stopped; the panel sees that it is not started, and restarts it |
+//!
+//! Requests that only ask (`/`, `/ping`) read a [`State`] and touch no actor. Log lines go through a ring that nobody is
+//! ever awaited for. Messages go from left to right only; the supervisor awaits nobody.
+
+pub mod certificate;
+pub mod settings;
+
+mod core;
+mod http;
+mod listen;
+mod log_hub;
+mod marzban;
+mod session;
+mod state;
+mod tls;
+
+pub use marzban::{fuzz_node_body, fuzz_node_config};
+
+use self::core::{Spawner, Supervisor};
+use self::listen::Port;
+use self::marzban::Panel;
+use self::session::NodeSession;
+use self::settings::Settings;
+use self::state::State;
+use crate::root::restarted;
+use kameo::prelude::*;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long a core may take to end when the node does. Whatever is left after it is killed.
+const STOP_GRACE: Duration = Duration::from_millis(1_000);
+
+/// How long the whole node may take to end.
+const STOP_TIMEOUT: Duration = Duration::from_millis(1_800);
+
+/// A running node. Dropping it ends its actors at once and kills the core.
+pub struct Node {
+    state: Arc<State>,
+    root: ActorRef<NodeRoot>,
+    actors: Actors,
+    port: Arc<Port>,
+    address: SocketAddr,
+}
+
+/// Why a node cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be listened on. Exit code 75.
+    #[error("SERVICE_HOST={host}, SERVICE_PORT={port}: cannot listen: {error}")]
+    Listen {
+        /// `SERVICE_HOST`.
+        host: String,
+        /// `SERVICE_PORT`.
+        port: u16,
+        /// The kernel's answer.
+        error: io::Error,
+    },
+    /// A certificate or key cannot be used. Exit code 1, as in the original.
+    #[error("{variable}={}: {reason}", .path.display())]
+    Certificate {
+        /// The variable that names the file.
+        variable: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The kernel gave no thread or actor. Exit code 70.
+    #[error("a part of the program could not be started: {0}")]
+    Internal(String),
+}
+
+/// What ended a running node.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The core's file is not a program that can be run. Exit code 1, as in the original.
+    #[error("XRAY_EXECUTABLE_PATH={}: {reason}", .path.display())]
+    Core {
+        /// `XRAY_EXECUTABLE_PATH`.
+        path: PathBuf,
+        /// The kernel's answer.
+        reason: String,
+    },
+    /// An actor died more often than it may be restarted. Exit code 70.
+    #[error("a part of the program broke down")]
+    Internal,
+}
+
+impl Node {
+    /// Listens, and serves panels from then on. Has to be called on a tokio runtime, which the actors then live on.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let server = tls::for_node(&settings)?;
+        let spawner = Spawner::start().map_err(|error| StartError::Internal(error.to_string()))?;
+        let state = State::new(settings, spawner);
+        let listener = listen::bind(&state.settings).await?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| StartError::Internal(error.to_string()))?;
+        let root = NodeRoot::spawn(state.clone());
+        let actors = root
+            .ask(GetActors)
+            .await
+            .map_err(|error| StartError::Internal(error.to_string()))?;
+        tokio::spawn(core::find_version(state.clone()));
+        let port = Port::new(server, Panel::new(state.clone(), actors.session.clone()));
+        tokio::spawn(port.clone().serve(listener));
+        Ok(Self {
+            state,
+            root,
+            actors,
+            port,
+            address,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Logs how much there is of everything that has a bound.
+    pub fn log_gauges(&self) {
+        self.port.log_gauges();
+    }
+
+    /// Resolves when the node cannot go on.
+    pub async fn failed(&self) -> Failure {
+        tokio::select! {
+            failure = self.state.failure() => failure,
+            () = self.root.wait_for_shutdown() => Failure::Internal,
+        }
+    }
+
+    /// Ends connections, then the core, within two seconds whatever the core does.
+    pub async fn stop(self) {
+        self.state.begin_stop();
+        let core_ends = self.actors.supervisor.ask(core::Quit { grace: STOP_GRACE });
+        // What does not end in time is killed when the runtime is dropped.
+        let _ = timeout(STOP_TIMEOUT, async { core_ends.await }).await;
+    }
+}
+
+/// Looks at what [`Node::start`] would use and starts nothing; the warnings are what it would warn about. A pair that is
+/// missing is no error, since the node makes it.
+///
+/// # Errors
+/// As [`Node::start`], for certificates.
+pub fn check(settings: &Settings) -> Result<Vec<String>, StartError> {
+    tls::check(settings)
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.root.kill();
+    }
+}
+
+/// The top of the node's supervision tree; has no state that could break.
+struct NodeRoot {
+    actors: Actors,
+}
+
+/// The references stay good when an actor is restarted.
+#[derive(Clone, Reply)]
+struct Actors {
+    session: ActorRef<NodeSession>,
+    supervisor: ActorRef<Supervisor>,
+}
+
+/// Asks for the actors.
+struct GetActors;
+
+impl Actor for NodeRoot {
+    type Args = Arc<State>;
+    type Error = Infallible;
+
+    async fn on_start(state: Arc<State>, me: ActorRef<Self>) -> Result<Self, Infallible> {
+        let supervisor = restarted(Supervisor::supervise(&me, state.clone())).spawn().await;
+        let session = restarted(NodeSession::supervise(&me, (state, supervisor.clone())))
+            .spawn()
+            .await;
+        Ok(Self {
+            actors: Actors { session, supervisor },
+        })
+    }
+}
+
+impl Message<GetActors> for NodeRoot {
+    type Reply = Actors;
+
+    async fn handle(&mut self, GetActors: GetActors, _: &mut Context<Self, Actors>) -> Actors {
+        self.actors.clone()
+    }
+}

@@ -1,0 +1,129 @@
+//! What everybody in the node may read at any time, and what outlives each actor.
+
+use super::Failure;
+use super::core::Spawner;
+use super::log_hub::LogHub;
+use super::settings::Settings;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+/// How long an answer waits for the core's version. It is only not known in the first moments of a node's life.
+const VERSION_PATIENCE: Duration = Duration::from_millis(80);
+
+/// The node's state. Each part has one writer; readers never wait for one another.
+pub(crate) struct State {
+    pub(crate) settings: Settings,
+    /// The core's lines.
+    pub(crate) logs: LogHub,
+    /// Forks cores. It lives as long as the node: a core dies with the thread that forked it.
+    pub(crate) spawner: Spawner,
+    session: watch::Sender<Option<Session>>,
+    started: watch::Sender<bool>,
+    version: watch::Sender<Version>,
+    stopping: watch::Sender<bool>,
+    failure: watch::Sender<Option<Failure>>,
+}
+
+/// The panel that controls the core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Session {
+    /// Made at `/connect`; every other request has to name it.
+    pub(crate) id: Uuid,
+    /// Where the panel connected from.
+    pub(crate) panel: IpAddr,
+}
+
+/// What `xray version` said.
+#[derive(Debug, Clone, Default)]
+enum Version {
+    /// It has not answered yet.
+    #[default]
+    Unknown,
+    /// It has; nothing if the answer was not understood.
+    Known(Option<Arc<str>>),
+}
+
+impl State {
+    pub(crate) fn new(settings: Settings, spawner: Spawner) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            logs: LogHub::default(),
+            spawner,
+            session: watch::Sender::new(None),
+            started: watch::Sender::new(false),
+            version: watch::Sender::default(),
+            stopping: watch::Sender::new(false),
+            failure: watch::Sender::new(None),
+        })
+    }
+
+    /// Who is connected.
+    pub(crate) fn session(&self) -> Option<Session> {
+        *self.session.borrow()
+    }
+
+    /// Changes of who is connected.
+    pub(crate) fn sessions(&self) -> watch::Receiver<Option<Session>> {
+        self.session.subscribe()
+    }
+
+    /// For the session's actor alone.
+    pub(super) fn set_session(&self, session: Option<Session>) {
+        self.session.send_replace(session);
+    }
+
+    /// Whether a core was started and has neither exited nor been told to.
+    pub(crate) fn is_started(&self) -> bool {
+        *self.started.borrow()
+    }
+
+    /// For the supervisor alone.
+    pub(super) fn set_started(&self, started: bool) {
+        self.started.send_replace(started);
+    }
+
+    /// The core's version, `x.y.z`; `None` if it is not known within [`VERSION_PATIENCE`], or at all.
+    pub(crate) async fn core_version(&self) -> Option<Arc<str>> {
+        let mut version = self.version.subscribe();
+        let known = version.wait_for(|version| matches!(version, Version::Known(_)));
+        match timeout(VERSION_PATIENCE, known).await {
+            Ok(Ok(version)) => match &*version {
+                Version::Known(version) => version.clone(),
+                Version::Unknown => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// For the one who asks the core.
+    pub(super) fn set_core_version(&self, version: Option<Arc<str>>) {
+        self.version.send_replace(Version::Known(version));
+    }
+
+    /// Becomes true when the node ends.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
+    pub(super) fn begin_stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// The node cannot go on.
+    pub(super) fn fail(&self, failure: Failure) {
+        self.failure.send_replace(Some(failure));
+    }
+
+    /// Waits for [`State::fail`].
+    pub(super) async fn failure(&self) -> Failure {
+        let mut failure = self.failure.subscribe();
+        match failure.wait_for(Option::is_some).await {
+            Ok(failure) => failure.clone().unwrap_or(Failure::Internal),
+            Err(_) => Failure::Internal,
+        }
+    }
+}
