@@ -20,6 +20,7 @@ mod honest;
 mod hostile;
 mod keys;
 mod limits;
+mod node;
 mod partition;
 mod ranges;
 mod relay;
@@ -28,6 +29,9 @@ mod selftest;
 mod transfer;
 
 fn main() -> std::process::ExitCode {
+    if let Some(code) = harness::fake_core::run_if_asked() {
+        return code;
+    }
     let mut arguments = libtest_mimic::Arguments::from_args();
     // Far more than cores: the tests that compute take turns by a semaphore of their own.
     arguments.test_threads.get_or_insert(24);
@@ -51,8 +55,15 @@ fn main() -> std::process::ExitCode {
         keys::trials(),
         cli::trials(),
         selftest::trials(),
+        // Last: some of it waits for what is provisioned in the meantime.
+        node::trials(),
     ];
-    libtest_mimic::run(&arguments, suites.into_iter().flatten().collect()).exit_code()
+    let trials: Vec<_> = suites.into_iter().flatten().collect();
+    if !arguments.list {
+        let selected = trials.iter().filter(|trial| !arguments.is_filtered_out(trial));
+        node::provision(selected.map(libtest_mimic::Trial::name));
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// Two thousand visitors and their targets live in this one process.

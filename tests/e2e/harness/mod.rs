@@ -5,9 +5,15 @@
 
 pub mod config;
 pub mod exchange;
+pub mod fake_core;
+pub mod https;
+pub mod logs;
 pub mod netns;
+pub mod node;
+pub mod panel;
 pub mod pattern;
 pub mod process;
+pub mod provision;
 pub mod scene;
 pub mod sockets;
 pub mod stats;
@@ -17,6 +23,7 @@ pub mod trial;
 pub mod tunnel;
 pub mod visitor;
 pub mod wait;
+pub mod xray;
 
 pub use config::Config;
 pub use exchange::{Exchange, Plan, Seen};

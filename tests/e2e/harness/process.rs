@@ -73,12 +73,17 @@ impl Kariz {
             None => command.spawn(),
         };
         let child = child.with_context(|| format!("starting kariz {role}"))?;
-        Ok(Self {
+        Ok(Self::adopt(child, log, file.to_owned()))
+    }
+
+    /// Takes care of a process that was started in another way; `log` is what it writes, `file` what it runs on.
+    pub fn adopt(child: Child, log: PathBuf, file: PathBuf) -> Self {
+        Self {
             child,
             log,
-            file: file.to_owned(),
+            file,
             exited: None,
-        })
+        }
     }
 
     /// Process id.

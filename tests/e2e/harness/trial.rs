@@ -48,6 +48,7 @@ pub struct Suite {
     module: &'static str,
     trials: Vec<Trial>,
     busy: bool,
+    needs: fn() -> Result<()>,
 }
 
 impl Suite {
@@ -57,7 +58,14 @@ impl Suite {
             module,
             trials: Vec::new(),
             busy: false,
+            needs: || Ok(()),
         }
+    }
+
+    /// The tests added after this wait for `needs`, which may take longer than a test, before they begin.
+    pub fn needs(mut self, needs: fn() -> Result<()>) -> Self {
+        self.needs = needs;
+        self
     }
 
     /// The tests added after this keep a core busy, and wait for their turn.
@@ -134,9 +142,9 @@ impl Suite {
         Fut: Future<Output = Result<()>>,
     {
         let name = format!("{}::{name}{suffix}", self.module);
-        let busy = self.busy;
+        let (busy, needs) = (self.busy, self.needs);
         self.trials.push(Trial::ignorable_test(name.clone(), move || {
-            run(&name, variant, busy, test)
+            needs().map_or_else(|error| verdict(&error), |()| run(&name, variant, busy, test))
         }));
     }
 }
@@ -162,13 +170,21 @@ where
             scene.tidy();
             return Ok(Completion::Completed);
         }
-        Ok(Err(error)) => match error.downcast_ref::<Missing>() {
-            Some(missing) if !in_ci() => return Ok(Completion::ignored_with(missing)),
-            _ => format!("{error:#}\n{}", places(&error)),
+        Ok(Err(error)) => match verdict(&error) {
+            Ok(skipped) => return Ok(skipped),
+            Err(_) => format!("{error:#}\n{}", places(&error)),
         },
         Err(panic) => panic_text(panic.as_ref()),
     };
     Err(Failed::from(format!("{failure}\n{}", scene.story())))
+}
+
+/// What an error means: a failure, or a skip where a tool is missing.
+fn verdict(error: &anyhow::Error) -> Result<Completion, Failed> {
+    match error.downcast_ref::<Missing>() {
+        Some(missing) if !in_ci() => Ok(Completion::ignored_with(missing)),
+        _ => Err(Failed::from(format!("{error:#}"))),
+    }
 }
 
 /// Where in the tests the error came from; needs `RUST_BACKTRACE=1`.

@@ -1,0 +1,71 @@
+//! `kariz node` from the outside: what a Marzban panel, an operator and a core see of it.
+//!
+//! Written against `spec/node-marzban.md` and `spec/xray.md` alone. Suites that need the real core or the panel's own
+//! libraries wait for [`provision`]; the others have a core of their own (`harness/fake_core.rs`).
+
+mod core;
+mod environment;
+mod golden;
+mod growth;
+mod hostile;
+mod launch;
+mod liveness;
+mod pair;
+mod panel;
+mod process;
+mod rest;
+mod tls;
+mod transform;
+mod websocket;
+
+use crate::harness::{Result, provision as tools};
+use libtest_mimic::Trial;
+
+/// Suites that need the real core.
+const WITH_XRAY: [&str; 3] = [core::SUITE, growth::SUITE, panel::SUITE];
+
+/// The order is by how long they wait.
+pub fn trials() -> Vec<Trial> {
+    let suites = [
+        websocket::trials(),
+        tls::trials(),
+        rest::trials(),
+        launch::trials(),
+        process::trials(),
+        hostile::trials(),
+        environment::trials(),
+        pair::trials(),
+        golden::trials(),
+        transform::trials(),
+        liveness::trials(),
+        core::trials(),
+        panel::trials(),
+        growth::trials(),
+    ];
+    suites.into_iter().flatten().collect()
+}
+
+/// Starts making what these tests need, in the background.
+pub fn provision<'a>(selected: impl Iterator<Item = &'a str>) {
+    let (mut xray, mut python) = (false, false);
+    for name in selected {
+        xray |= WITH_XRAY.iter().any(|suite| name.starts_with(suite));
+        python |= name.starts_with(panel::SUITE);
+    }
+    if xray {
+        tools::begin(tools::xray);
+    }
+    if python {
+        tools::begin(tools::python);
+    }
+}
+
+/// For suites that need the real core.
+fn needs_xray() -> Result<()> {
+    tools::xray().map(drop)
+}
+
+/// For suites that need the panel's libraries and the real core.
+fn needs_panel() -> Result<()> {
+    tools::python().and_then(|_| tools::xray()).map(drop)
+}
