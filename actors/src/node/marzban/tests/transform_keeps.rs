@@ -55,7 +55,9 @@ fn put(value: &mut Value, number: &mut usize, place: prop::sample::Index, key: &
     match value {
         Value::Array(elements) => elements.iter_mut().any(|element| put(element, number, place, key, new)),
         Value::Object(members) if *number == 0 => {
-            members.shift_insert(place.index(members.len() + 1), key.to_owned(), new.clone());
+            // A key that is there already moves, so that the last place is one less.
+            let places = members.len() + usize::from(!members.contains_key(key));
+            members.shift_insert(place.index(places), key.to_owned(), new.clone());
             true
         }
         Value::Object(members) => {
