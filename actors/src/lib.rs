@@ -41,6 +41,8 @@ mod client;
 mod driver;
 mod gate;
 mod limits;
+#[cfg(test)]
+mod mutation;
 mod names;
 mod plane;
 mod public;
