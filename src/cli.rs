@@ -86,6 +86,12 @@ pub(crate) struct CertNodeArgs {
     /// The private key; without it SSL_KEY_FILE of the environment
     #[arg(long, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
+    /// Make an RSA key, as marzban-node does, instead of P-256; takes seconds
+    #[arg(long)]
+    pub(crate) rsa: bool,
+    /// How long the RSA key is
+    #[arg(long, hide = true, requires = "rsa", default_value_t = 4096, value_parser = clap::value_parser!(u16).range(2048..=4096))]
+    pub(crate) bits: u16,
     /// Replace files that are there
     #[arg(long)]
     pub(crate) force: bool,

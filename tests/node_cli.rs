@@ -134,3 +134,52 @@ fn cert_makes_a_pair_and_replaces_none_unless_told() {
     );
     assert_ne!(fs::read(&key).expect("the key"), before);
 }
+
+#[test]
+fn check_says_everything_at_once_and_a_pair_that_cannot_be_made_is_an_error() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(path("garbage.pem"), "garbage").expect("written");
+    let output = run(
+        folder.path(),
+        &["check", "--node"],
+        &[
+            ("SERVICE_PORT", "port"),
+            ("SSL_CERT_FILE", &path("nowhere/cert.pem")),
+            ("SSL_CLIENT_CERT_FILE", &path("garbage.pem")),
+        ],
+    );
+    let report = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(64), "{report}");
+    for part in [
+        "error: SERVICE_PORT=port: ".to_owned(),
+        format!(
+            "error: SSL_CERT_FILE={}: neither the file nor its folder",
+            path("nowhere/cert.pem")
+        ),
+        format!("error: SSL_CLIENT_CERT_FILE={}: ", path("garbage.pem")),
+        "environment: refused; 3 errors, 0 warnings\n".to_owned(),
+    ] {
+        assert!(report.contains(&part), "{part:?} is not in:\n{report}");
+    }
+}
+
+#[test]
+fn cert_makes_an_rsa_pair_on_request() {
+    let folder = folder();
+    let output = run(folder.path(), &["cert", "node", "--rsa", "--bits", "2048"], &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let key = fs::read_to_string(folder.path().join("key.pem")).expect("the key");
+    // A P-256 key has 241 bytes.
+    assert!(
+        key.starts_with("-----BEGIN PRIVATE KEY-----") && key.len() > 1500,
+        "{}",
+        key.len()
+    );
+    let output = run(folder.path(), &["check", "--node"], &[]);
+    assert!(text(&output.stdout).ends_with("environment: ok; 0 errors, 0 warnings\n"));
+    for wrong in [&["--bits", "2048"][..], &["--rsa", "--bits", "1024"]] {
+        let output = run(folder.path(), &[&["cert", "node", "--force"], wrong].concat(), &[]);
+        assert_eq!(output.status.code(), Some(64), "{wrong:?}");
+    }
+}

@@ -16,34 +16,24 @@ pub(crate) fn check(args: &CheckArgs) -> Exit {
 }
 
 fn check_node() -> Exit {
-    let (errors, mut warnings) = match super::environment() {
-        Ok(read) => match node::check(&read.settings) {
-            Ok(warnings) => (Vec::new(), [read.warnings, warnings].concat()),
-            Err(error) => (vec![error.to_string()], read.warnings),
-        },
-        Err(refused) => {
-            let problems = refused.problems.iter().map(ToString::to_string).collect();
-            (problems, refused.warnings)
-        }
-    };
-    let verdict = if errors.is_empty() { "ok" } else { "refused" };
-    let counts = format!(
-        "{}, {}",
-        plural(errors.len(), "error"),
-        plural(warnings.len(), "warning")
-    );
+    let found = node::check(&super::variable, &super::working_directory());
     let mut report = String::new();
-    errors
-        .iter()
-        .for_each(|error| report.push_str(&format!("error: {error}\n")));
-    warnings
-        .drain(..)
-        .for_each(|warning| report.push_str(&format!("warning: {warning}\n")));
-    report.push_str(&format!("environment: {verdict}; {counts}\n"));
+    for problem in &found.problems {
+        report.push_str(&format!("error: {problem}\n"));
+    }
+    for warning in &found.warnings {
+        report.push_str(&format!("warning: {warning}\n"));
+    }
+    let (errors, warnings) = (found.problems.len(), found.warnings.len());
+    let verdict = if errors == 0 { "ok" } else { "refused" };
+    report.push_str(&format!(
+        "environment: {verdict}; {}, {}\n",
+        plural(errors, "error"),
+        plural(warnings, "warning")
+    ));
     match super::print(&report) {
-        Exit::Done if errors.is_empty() => Exit::Done,
-        Exit::Done => Exit::Usage,
-        failed => failed,
+        Exit::Done if errors > 0 => Exit::Usage,
+        printed => printed,
     }
 }
 

@@ -10,7 +10,7 @@ mod token;
 
 use crate::cli::{Cert, Command};
 use crate::exit::Exit;
-use kariz_actors::node::settings::{Read, Refused, Settings};
+use kariz_actors::node::settings::{self, Reading};
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
@@ -41,17 +41,14 @@ fn print(text: &str) -> Exit {
     }
 }
 
-/// Where the environment says that the node's certificate and key are, whatever else is wrong with it.
-fn pair_files() -> (PathBuf, PathBuf) {
-    let directory = std::env::current_dir().unwrap_or_default();
-    Settings::pair_files(&variable, &directory)
+/// What this process's environment, and `.env` in its working directory or above, say to a node.
+fn environment() -> Reading {
+    settings::read(&variable, &working_directory())
 }
 
-/// The node's settings, of this process's environment and of `.env` in its working directory or above.
-fn environment() -> Result<Read, Refused> {
-    // Without a working directory there is no file to look for.
-    let directory = std::env::current_dir().unwrap_or_default();
-    Settings::read(&variable, &directory)
+/// Without a working directory there is no `.env` to look for.
+fn working_directory() -> PathBuf {
+    std::env::current_dir().unwrap_or_default()
 }
 
 fn variable(name: &str) -> Option<String> {

@@ -15,8 +15,8 @@ const BLOCKING_THREAD_KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// Runs the node until a signal ends it.
 pub(crate) fn node() -> Exit {
-    let read = super::environment();
-    let debug = read.as_ref().is_ok_and(|read| read.settings.debug);
+    let reading = super::environment();
+    let debug = reading.settings.as_ref().is_ok_and(|settings| settings.debug);
     let _logging = match Logging::start_node(debug) {
         Ok(logging) => logging,
         Err(error) => {
@@ -24,14 +24,15 @@ pub(crate) fn node() -> Exit {
             return Exit::Usage;
         }
     };
-    let settings = match read {
-        Ok(read) => {
-            read.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-            read.settings
-        }
+    for warning in &reading.warnings {
+        tracing::warn!("{warning}");
+    }
+    let settings = match reading.settings {
+        Ok(settings) => settings,
         Err(refused) => {
-            refused.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-            refused.problems.iter().for_each(|problem| tracing::error!("{problem}"));
+            for problem in &refused.problems {
+                tracing::error!("{problem}");
+            }
             return Exit::of_node(refused.exit);
         }
     };

@@ -2,8 +2,9 @@
 
 mod python;
 
-use self::python::{ACCESS, PythonFormat};
+use self::python::PythonFormat;
 use anyhow::Context;
+use kariz_actors::node::ACCESS_LOG;
 use kariz_proto::model::{LogFormat, LogLevel, RuntimeSpec};
 use std::io::{self, IsTerminal};
 use tracing::Subscriber;
@@ -54,8 +55,8 @@ impl Logging {
         let requests = fmt::layer().event_format(format()).with_writer(requests);
         tracing_subscriber::registry()
             .with(filter(level)?)
-            .with(said.with_filter(filter_fn(|line| line.target() != ACCESS)))
-            .with(requests.with_filter(filter_fn(|line| line.target() == ACCESS)))
+            .with(said.with_filter(filter_fn(|line| line.target() != ACCESS_LOG)))
+            .with(requests.with_filter(filter_fn(|line| line.target() == ACCESS_LOG)))
             .try_init()
             .context("the log cannot be started")?;
         log_panics();

@@ -1,13 +1,11 @@
 //! Log lines as marzban-node writes them, for the tools that its users have around it (`spec/node-marzban.md`, 1.8).
 
+use kariz_actors::node::ACCESS_LOG;
 use std::fmt;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
-
-/// The target of the lines that say which requests came.
-pub(super) const ACCESS: &str = "access";
 
 /// `LEVEL: message` for what the node says, `INFO:     message` for requests.
 pub(super) struct PythonFormat {
@@ -33,7 +31,7 @@ where
             write!(to, "{level}:")?;
         }
         // uvicorn pads the level of its own lines to the longest one.
-        to.write_str(if event.metadata().target() == ACCESS {
+        to.write_str(if event.metadata().target() == ACCESS_LOG {
             "     "
         } else {
             " "

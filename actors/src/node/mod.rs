@@ -33,20 +33,21 @@ mod session;
 mod state;
 mod tls;
 
+pub use http::ACCESS_LOG;
 pub use marzban::{fuzz_node_body, fuzz_node_config};
 
 use self::core::{Spawner, Supervisor};
 use self::listen::Port;
 use self::marzban::Panel;
 use self::session::NodeSession;
-use self::settings::Settings;
+use self::settings::{Environment, Settings};
 use self::state::State;
 use crate::root::restarted;
 use kameo::prelude::*;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -116,7 +117,7 @@ impl Node {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        let server = tls::for_node(&settings)?;
+        let server = tls::for_node(&settings.files)?;
         let spawner = Spawner::start().map_err(|error| StartError::Internal(error.to_string()))?;
         let state = State::new(settings, spawner);
         let listener = listen::bind(&state.settings).await?;
@@ -167,13 +168,30 @@ impl Node {
     }
 }
 
-/// Looks at what [`Node::start`] would use and starts nothing; the warnings are what it would warn about. A pair that is
-/// missing is no error, since the node makes it.
-///
-/// # Errors
-/// As [`Node::start`], for certificates.
-pub fn check(settings: &Settings) -> Result<Vec<String>, StartError> {
-    tls::check(settings)
+/// What [`check`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// What keeps a node from starting, or from working with any panel.
+    pub problems: Vec<String>,
+    /// What deserves attention.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the environment and looks at what [`Node::start`] would use, all of it whatever is wrong with the rest; starts and
+/// makes nothing. A pair that is missing is no problem where the node can make it.
+pub fn check(environment: Environment<'_>, directory: &Path) -> Checked {
+    let reading = settings::read(environment, directory);
+    let problems = reading
+        .settings
+        .err()
+        .map(|refused| refused.problems)
+        .unwrap_or_default();
+    let mut found = Checked {
+        problems: problems.iter().map(ToString::to_string).collect(),
+        warnings: reading.warnings,
+    };
+    tls::check(&reading.files, &mut found);
+    found
 }
 
 impl Drop for Node {

@@ -1,62 +1,101 @@
-//! Making a pair: P-256, self-signed, for a hundred years, as panels want it (`spec/node-marzban.md`, Rules for us).
+//! Making a pair: P-256, or RSA on request, self-signed, for a hundred years, as panels want it (`spec/node-marzban.md`,
+//! Rules for us).
 
 use super::NAME;
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, date_time_ymd};
-use std::ffi::OsString;
-use std::fs::OpenOptions;
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA512, date_time_ymd,
+};
+use rsa::pkcs8::EncodePrivateKey;
+use rustls_pki_types::PrivatePkcs8KeyDer;
+use std::fs::Permissions;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tempfile::NamedTempFile;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// From yesterday on, so that a panel whose clock is behind takes the certificate at once.
 const VALIDITY_DAYS: u32 = 100 * 365;
 
+/// What kind of key is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// ECDSA on the curve P-256.
+    P256,
+    /// RSA with a modulus of so many bits: 2048 to 4096, since TLS takes no others here. 4096 take seconds.
+    Rsa {
+        /// How many.
+        bits: usize,
+    },
+}
+
+impl Kind {
+    fn generate(self) -> io::Result<KeyPair> {
+        match self {
+            Self::P256 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(io::Error::other),
+            Self::Rsa { bits } => {
+                let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, bits).map_err(io::Error::other)?;
+                let key = key.to_pkcs8_der().map_err(io::Error::other)?;
+                let key = PrivatePkcs8KeyDer::from(key.as_bytes());
+                KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_RSA_SHA512).map_err(io::Error::other)
+            }
+        }
+    }
+}
+
 /// Makes a key and a certificate for it and puts them into two files; what was there before is replaced. The key can be
 /// read by its owner alone.
 ///
 /// # Errors
-/// A file cannot be written, for instance because its folder is missing.
-pub fn make(certificate: &Path, key: &Path) -> io::Result<()> {
-    let (certificate_pem, key_pem) = generate().map_err(io::Error::other)?;
-    // The key first: with a certificate and no key the next start makes both anew.
-    write(key, 0o600, &key_pem)?;
-    write(certificate, 0o644, &certificate_pem)
+/// A file cannot be written, for instance because its folder is missing. Then nothing is replaced.
+pub fn make(certificate: &Path, key: &Path, kind: Kind) -> io::Result<()> {
+    if certificate == key {
+        let reason = format!("{}: certificate and key need a file each", key.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
+    let pair = kind.generate()?;
+    let certificate_pem = sign(&pair).map_err(io::Error::other)?;
+    let key_file = beside(key, 0o600, &pair.serialize_pem())?;
+    let certificate_file = beside(certificate, 0o644, &certificate_pem)?;
+    // The key first: with a key and no certificate the next start makes both anew.
+    put(key_file, key)?;
+    put(certificate_file, certificate)
 }
 
-fn generate() -> Result<(String, String), rcgen::Error> {
-    let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+/// The certificate, as PEM.
+fn sign(pair: &KeyPair) -> Result<String, rcgen::Error> {
     let mut parameters = CertificateParams::new([NAME.to_owned()])?;
     parameters.distinguished_name = DistinguishedName::new();
     parameters.distinguished_name.push(DnType::CommonName, NAME);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     parameters.not_before = date_time_ymd(1970, 1, 1) + now.saturating_sub(DAY);
     parameters.not_after = parameters.not_before + DAY * VALIDITY_DAYS;
-    let signed = parameters.self_signed(&pair)?;
-    Ok((signed.pem(), pair.serialize_pem()))
+    parameters.self_signed(pair).map(|signed| signed.pem())
 }
 
-/// Writes a file beside `path` and renames it: nobody ever reads half of it.
-fn write(path: &Path, mode: u32, text: &str) -> io::Result<()> {
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-    let mut beside = OsString::from(path);
-    beside.push(format!(".{}.new", std::process::id()));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(&beside)
-        .map_err(named)?;
-    let written = file
-        .write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .and_then(|()| std::fs::rename(&beside, path));
-    if written.is_err() {
-        // The first error is the one to tell.
-        let _ = std::fs::remove_file(&beside);
-    }
-    written.map_err(named)
+/// A file beside `path` with this text, complete before it gets its name: nobody ever reads half of it.
+fn beside(path: &Path, mode: u32, text: &str) -> io::Result<NamedTempFile> {
+    let folder = path
+        .parent()
+        .filter(|folder| *folder != Path::new(""))
+        .unwrap_or(Path::new("."));
+    let write = || {
+        let permissions = Permissions::from_mode(mode);
+        let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(folder)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().sync_all()?;
+        Ok(file)
+    };
+    write().map_err(|error: io::Error| named(path, &error))
+}
+
+fn put(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    file.persist(path).map_err(|error| named(path, &error.error))?;
+    Ok(())
+}
+
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }

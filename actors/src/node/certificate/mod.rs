@@ -4,10 +4,10 @@
 mod make;
 mod suitable;
 
-pub use make::make;
+pub use make::{Kind, make};
 
 use super::StartError;
-use super::settings::Settings;
+use super::settings::Files;
 use rustls::SignatureAlgorithm;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -32,17 +32,17 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Reads the pair that `settings` name.
+    /// Reads the pair.
     ///
     /// # Errors
     /// A file cannot be read or is no PEM, the key is of a kind that TLS does not know, or the two do not belong together.
-    pub fn load(settings: &Settings) -> Result<Self, StartError> {
+    pub fn load(files: &Files) -> Result<Self, StartError> {
+        let (certificate, key_file) = (&files.certificate, &files.key);
         let wrong = |variable, path: &Path, reason: String| StartError::Certificate {
             variable,
             path: path.to_owned(),
             reason,
         };
-        let (certificate, key_file) = (&settings.certificate, &settings.key);
         let chain = certificates(certificate).map_err(|reason| wrong("SSL_CERT_FILE", certificate, reason))?;
         let wrong_key = |reason| wrong("SSL_KEY_FILE", key_file, reason);
         let text = read(key_file).map_err(wrong_key)?;
@@ -76,21 +76,21 @@ impl Pair {
 ///
 /// # Errors
 /// The folder is missing or cannot be written to.
-pub fn ensure(settings: &Settings) -> Result<bool, StartError> {
-    if is_there(settings) {
+pub fn ensure(files: &Files) -> Result<bool, StartError> {
+    if is_there(files) {
         return Ok(false);
     }
-    make(&settings.certificate, &settings.key).map_err(|error| StartError::Certificate {
+    make(&files.certificate, &files.key, Kind::P256).map_err(|error| StartError::Certificate {
         variable: "SSL_CERT_FILE",
-        path: settings.certificate.clone(),
+        path: files.certificate.clone(),
         reason: format!("the pair is missing and cannot be made: {error}"),
     })?;
     Ok(true)
 }
 
 /// Whether both files of the pair are there.
-pub(super) fn is_there(settings: &Settings) -> bool {
-    settings.certificate.is_file() && settings.key.is_file()
+pub(super) fn is_there(files: &Files) -> bool {
+    files.certificate.is_file() && files.key.is_file()
 }
 
 /// All certificates in a PEM file; at least one.

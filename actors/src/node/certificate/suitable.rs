@@ -18,6 +18,12 @@ pub(super) fn warnings(certificate: &CertificateDer<'_>) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if !certificate.validity().is_valid() {
+        warnings.push(
+            "the node's certificate has expired or is not valid yet: panels refuse it (`kariz cert node` makes another)"
+                .to_owned(),
+        );
+    }
     // Names in the extension put the common name out of use.
     let names = certificate.subject_alternative_name().ok().flatten();
     let is_named = match names {

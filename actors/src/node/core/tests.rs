@@ -1,7 +1,7 @@
 //! The supervisor with cores that do what a real one does not do on request: shell scripts.
 
 use super::*;
-use crate::node::settings::Settings;
+use crate::node::settings::{Files, Settings};
 use crate::node::state::State;
 use kameo::prelude::*;
 use rustix::process::{Pid, test_kill_process};
@@ -44,9 +44,11 @@ impl Stage {
             api_port: 0,
             core: core.into(),
             assets: folder.path().into(),
-            certificate: folder.path().into(),
-            key: folder.path().into(),
-            client_certificates: folder.path().into(),
+            files: Files {
+                certificate: folder.path().into(),
+                key: folder.path().into(),
+                client_certificates: folder.path().into(),
+            },
             inbounds: Vec::new(),
             debug: false,
         };

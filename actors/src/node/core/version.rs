@@ -43,20 +43,14 @@ pub(crate) async fn find_version(state: Arc<State>) {
 }
 
 /// `x.y.z` of a text that begins with `Xray x.y.z` (`spec/xray.md`, Process).
-fn parse(answer: &str) -> Option<&str> {
+fn parse(answer: &str) -> Option<String> {
     let rest = answer.strip_prefix("Xray ")?;
-    let mut end = 0;
-    for part in 0..3 {
-        if part > 0 {
-            end += usize::from(rest[end..].starts_with('.'));
-        }
-        let digits = rest[end..].bytes().take_while(u8::is_ascii_digit).count();
-        if digits == 0 || (part > 0 && !rest[..end].ends_with('.')) {
-            return None;
-        }
-        end += digits;
-    }
-    Some(&rest[..end])
+    let end = rest
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(rest.len());
+    let mut numbers = rest[..end].split('.');
+    let version = [numbers.next()?, numbers.next()?, numbers.next()?];
+    (!version.contains(&"")).then(|| version.join("."))
 }
 
 #[cfg(test)]
@@ -65,9 +59,11 @@ mod tests {
 
     #[test]
     fn the_version_is_three_numbers_after_the_name() {
-        assert_eq!(parse("Xray 1.8.24 (Xray, Penetrates Everything.)"), Some("1.8.24"));
-        assert_eq!(parse("Xray 26.3.27"), Some("26.3.27"));
-        assert_eq!(parse("Xray 1.8.24-rc1 (x)"), Some("1.8.24"));
+        let parsed = |text| parse(text).unwrap_or_default();
+        assert_eq!(parsed("Xray 1.8.24 (Xray, Penetrates Everything.)"), "1.8.24");
+        assert_eq!(parsed("Xray 26.3.27"), "26.3.27");
+        assert_eq!(parsed("Xray 26.3.27.1"), "26.3.27");
+        assert_eq!(parsed("Xray 1.8.24-rc1 (x)"), "1.8.24");
         for text in [
             "",
             "Xray ",
@@ -78,7 +74,7 @@ mod tests {
             " Xray 1.8.24",
             "Xray 1..8.2",
         ] {
-            assert_eq!(parse(text), None, "{text:?}");
+            assert_eq!(parsed(text), "", "{text:?}");
         }
     }
 }

@@ -3,8 +3,8 @@
 use hyper::{Method, StatusCode, Version};
 use std::net::SocketAddr;
 
-/// The target by which the log tells these lines from others: they go to standard output.
-pub(crate) const TARGET: &str = "access";
+/// The `tracing` target of the lines that say which requests came: the original writes them to standard output.
+pub const ACCESS_LOG: &str = "access";
 
 /// Logs `ip:port - "POST /start HTTP/1.1" 200 OK`. `target` is the request's target as it was sent.
 pub(crate) fn log(client: SocketAddr, method: &Method, target: &str, version: Version, status: StatusCode) {
@@ -13,5 +13,5 @@ pub(crate) fn log(client: SocketAddr, method: &Method, target: &str, version: Ve
         _ => "1.1",
     };
     let (code, reason) = (status.as_u16(), status.canonical_reason().unwrap_or_default());
-    tracing::info!(target: TARGET, "{client} - \"{method} {target} HTTP/{version}\" {code} {reason}");
+    tracing::info!(target: ACCESS_LOG, "{client} - \"{method} {target} HTTP/{version}\" {code} {reason}");
 }

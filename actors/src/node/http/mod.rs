@@ -9,6 +9,7 @@ mod gate;
 mod request;
 mod response;
 
+pub use access::ACCESS_LOG;
 pub(crate) use access::log;
 pub(crate) use request::{BodyFault, Head, Incoming, read_body};
 pub(crate) use response::{Content, json, method_not_allowed, redirect, text, upgrade, websocket_refusal};

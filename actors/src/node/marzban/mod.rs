@@ -22,7 +22,7 @@ use self::prepare::Unusable;
 use super::core::{Mode, Outcome};
 use super::http::{self, Answer, BodyFault, Content, Head, Incoming};
 use super::session::{Connect, Disconnect, NodeSession, StartCore, StopCore};
-use super::state::State;
+use super::state::{Session, State};
 use bytes::Bytes;
 use hyper::header::CONTENT_TYPE;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
@@ -47,7 +47,7 @@ const MAX_LARGE_AT_A_TIME: usize = 2;
 /// give up after ten.
 const OUTCOME_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// What `/stop` of a core that was never started also says, and everything else that a session is needed for.
+/// The answer to a panel that is not the one in control.
 const SESSION_MISMATCH: &str = r#"{"detail":"Session ID mismatch."}"#;
 
 /// Answers panels. Cheap to clone.
@@ -199,12 +199,12 @@ impl Panel {
             Err(Refused::Unprocessable(body)) => return Ok(http::json(StatusCode::UNPROCESSABLE_ENTITY, body)),
             Err(Refused::BadRequest(body)) => return Ok(http::json(StatusCode::BAD_REQUEST, body)),
         };
-        if self.state.session().is_none_or(|session| session.id != session_id) {
+        let Some(session) = self.state.session().filter(|session| session.id == session_id) else {
             return Ok(mismatch());
-        }
+        };
         match endpoint {
-            Endpoint::Start => self.start(session_id, Mode::Start, config.unwrap_or_default()).await,
-            Endpoint::Restart => self.start(session_id, Mode::Restart, config.unwrap_or_default()).await,
+            Endpoint::Start => self.start(session, Mode::Start, config.unwrap_or_default()).await,
+            Endpoint::Restart => self.start(session, Mode::Restart, config.unwrap_or_default()).await,
             Endpoint::Stop => {
                 let stop = StopCore { session: session_id };
                 match self.session.ask(stop).await.map_err(|_| Crash)? {
@@ -216,14 +216,10 @@ impl Panel {
         }
     }
 
-    async fn start(&self, session: Uuid, mode: Mode, config: String) -> Result<Response<Bytes>, Crash> {
-        // A core that runs is not started again whatever the configuration: the upload of one is not read for nothing.
-        let Some(panel) = self.state.session().map(|session| session.panel) else {
-            return Ok(mismatch());
-        };
+    async fn start(&self, session: Session, mode: Mode, config: String) -> Result<Response<Bytes>, Crash> {
         let state = self.state.clone();
         let size = config.len();
-        let prepare = move || prepare::prepare(&config, &state.settings, panel);
+        let prepare = move || prepare::prepare(&config, &state.settings, session.panel);
         let config = match self.by_size(size, prepare).await? {
             Ok(config) => config,
             Err(Unusable::NoJson(body)) => return Ok(http::json(StatusCode::UNPROCESSABLE_ENTITY, body)),
@@ -235,7 +231,7 @@ impl Panel {
         };
         let (outcome, told) = oneshot::channel();
         let start = StartCore {
-            session,
+            session: session.id,
             mode,
             config,
             outcome,

@@ -24,21 +24,19 @@ pub(super) enum Unusable {
 /// # Errors
 /// See [`Unusable`].
 pub(super) fn prepare(config: &str, settings: &Settings, panel: IpAddr) -> Result<Prepared, Unusable> {
-    let value = read_json::read(config).map_err(|unreadable| match unreadable {
+    let value = read_json::read(config).map_err(|unreadable| match &unreadable {
         Unreadable::Complaint(complaint) => {
             let text = format!("Failed to decode config: {complaint}");
             Unusable::NoJson(json!({ "detail": { "config": text } }).to_string())
         }
-        Unreadable::NotForTheCore => Unusable::NotForTheCore(
-            "Failed to start: the configuration has NaN or Infinity in it, which is no JSON for the core".to_owned(),
-        ),
-        Unreadable::TooDeep => Unusable::Misshapen("it is nested too deeply".to_owned()),
+        Unreadable::NotForTheCore => Unusable::NotForTheCore(format!("Failed to start: {unreadable}")),
+        Unreadable::TooDeep => Unusable::Misshapen(unreadable.to_string()),
     })?;
     let additions = Additions {
         api_host: &settings.api_host,
         api_port: settings.api_port,
-        certificate: &settings.certificate,
-        key: &settings.key,
+        certificate: &settings.files.certificate,
+        key: &settings.files.key,
         inbounds: &settings.inbounds,
         panel,
     };

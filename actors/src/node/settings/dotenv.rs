@@ -1,18 +1,24 @@
 //! The file `.env`, in the grammar of python-dotenv: it takes lines that other parsers refuse (`INBOUNDS=A, B`), and a
 //! line that it does not take costs that line alone.
+//!
+//! As there, `${NAME}` is replaced in every value, in single quotes too, and an environment goes before the file.
 
 use super::Environment;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Largest file in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
+/// Most bytes that all values may have together. A file that refers to itself often enough would grow without end.
+const MAX_VALUE_BYTES: usize = 4 << 20;
+
 /// What a file says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Parsed {
-    /// In the order of the file.
-    pub(super) variables: Vec<(String, String)>,
+    /// The last value of each name.
+    pub(super) variables: BTreeMap<String, String>,
     /// Numbers of lines that were not understood, from 1.
     pub(super) bad_lines: Vec<usize>,
 }
@@ -43,151 +49,188 @@ pub(super) fn find(directory: &Path) -> Result<Option<(PathBuf, String)>, String
 
 /// Reads the text. `${NAME}` and `${NAME:-default}` are replaced by what `environment` or an earlier line says.
 pub(super) fn parse(text: &str, environment: Environment<'_>) -> Parsed {
+    // Python reads text files so.
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    let mut cursor = Cursor {
+        rest: text.strip_prefix('\u{feff}').unwrap_or(&text),
+        line: 1,
+    };
     let mut parsed = Parsed::default();
-    let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
-    while !rest.is_empty() {
-        let begin = rest.trim_start();
-        let line = 1 + text[..text.len() - begin.len()].matches('\n').count();
-        if begin.is_empty() {
-            break;
+    let mut bytes_left = MAX_VALUE_BYTES;
+    loop {
+        cursor.skip(is_space);
+        if cursor.rest.is_empty() {
+            return parsed;
         }
-        match binding(begin) {
-            Some((bound, behind)) => {
-                rest = behind;
-                if let Some((name, value)) = bound {
-                    let value = if value.is_literal {
-                        value.text
-                    } else {
-                        substitute(&value.text, environment, &parsed.variables)
-                    };
-                    parsed.variables.push((name, value));
-                }
+        let line = cursor.line;
+        let bound = match binding(&mut cursor) {
+            Some(None) => continue,
+            Some(Some((name, value))) => {
+                let lookup = |name: &str| environment(name).or_else(|| parsed.variables.get(name).cloned());
+                substitute(&value, lookup, bytes_left).map(|value| (name, value))
             }
             None => {
-                parsed.bad_lines.push(line);
-                rest = begin.split_once('\n').map_or("", |(_, behind)| behind);
+                cursor.skip(|c| c != '\n');
+                None
             }
+        };
+        match bound {
+            Some((name, value)) => {
+                bytes_left -= value.len();
+                parsed.variables.insert(name, value);
+            }
+            None => parsed.bad_lines.push(line),
         }
     }
-    parsed
 }
 
-struct Value {
-    text: String,
-    /// In single quotes: nothing is replaced in it.
-    is_literal: bool,
+/// The text from where it is read on.
+struct Cursor<'a> {
+    rest: &'a str,
+    line: usize,
 }
 
-/// One line, or several if a quoted value goes on; and what is behind it. A comment binds nothing.
-fn binding(text: &str) -> Option<(Option<(String, Value)>, &str)> {
-    if text.starts_with('#') {
-        return Some((None, end_of_line(text)?));
+impl<'a> Cursor<'a> {
+    fn take(&mut self, bytes: usize) -> &'a str {
+        let (taken, rest) = self.rest.split_at(bytes);
+        self.line += taken.matches('\n').count();
+        self.rest = rest;
+        taken
     }
-    let text = text
+
+    fn skip(&mut self, is_skipped: impl Fn(char) -> bool) -> &'a str {
+        let end = self.rest.find(|c| !is_skipped(c)).unwrap_or(self.rest.len());
+        self.take(end)
+    }
+
+    /// Text between quotes that begins here, without them.
+    fn take_quoted(&mut self, end: usize) -> &'a str {
+        let taken = self.take(end + 2);
+        &taken[1..=end]
+    }
+}
+
+/// Reads one name and its value. A comment and a name without a value bind nothing. `None` if this is neither; the cursor
+/// then stands where it was noticed.
+fn binding(cursor: &mut Cursor<'_>) -> Option<Option<(String, String)>> {
+    if cursor
+        .rest
         .strip_prefix("export")
-        .filter(|rest| rest.starts_with([' ', '\t']))
-        .map_or(text, str::trim_start);
-    let (name, rest) = match text.strip_prefix('\'') {
-        Some(quoted) => quoted.split_once('\'').map(|(name, rest)| (name.to_owned(), rest))?,
-        None => {
-            let end = text
-                .find(|c: char| c == '=' || c == '#' || c.is_whitespace())
-                .unwrap_or(text.len());
-            (text[..end].to_owned(), &text[end..])
+        .is_some_and(|rest| rest.starts_with(is_blank))
+    {
+        cursor.take("export".len());
+        cursor.skip(is_blank);
+    }
+    let name = match cursor.rest.chars().next() {
+        Some('#') => "",
+        Some('\'') => {
+            let end = cursor.rest[1..].find('\'').filter(|end| *end > 0)?;
+            cursor.take_quoted(end)
         }
+        _ => Some(cursor.skip(|c| !matches!(c, '=' | '#') && !is_space(c))).filter(|name| !name.is_empty())?,
     };
-    let rest = rest.trim_start_matches(BLANKS);
-    if name.is_empty() {
-        return None;
-    }
-    let Some(rest) = rest.strip_prefix('=') else {
-        // A name alone is a variable without a value.
-        return Some((None, end_of_line(rest)?));
-    };
-    let rest = rest.trim_start_matches(BLANKS);
-    let is_literal = rest.starts_with('\'');
-    let (text, rest) = match rest.chars().next() {
-        Some(quote @ ('\'' | '"')) => quoted(&rest[1..], quote)?,
-        _ => {
-            let end = rest.find(['\n', '\r']).unwrap_or(rest.len());
-            (unquoted(&rest[..end]), &rest[end..])
-        }
-    };
-    Some((Some((name, Value { text, is_literal })), end_of_line(rest)?))
-}
-
-/// Blanks within a line.
-const BLANKS: [char; 4] = [' ', '\t', '\u{b}', '\u{c}'];
-
-/// What is behind the line; `None` if there is more on it than a comment.
-fn end_of_line(text: &str) -> Option<&str> {
-    let text = text.trim_start_matches(BLANKS);
-    if let Some(comment) = text.strip_prefix('#') {
-        return Some(comment.split_once('\n').map_or("", |(_, behind)| behind));
-    }
-    let text = text.strip_prefix('\r').unwrap_or(text);
-    if text.is_empty() {
-        Some(text)
-    } else {
-        text.strip_prefix('\n')
-    }
-}
-
-/// Up to the closing quote, with backslashes resolved.
-fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut chars = text.char_indices();
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '\\' => {
-                let (_, escaped) = chars.next()?;
-                match (quote, escaped) {
-                    (_, '\\' | '\'') => value.push(escaped),
-                    ('"', '"') => value.push('"'),
-                    ('"', 'a') => value.push('\u{7}'),
-                    ('"', 'b') => value.push('\u{8}'),
-                    ('"', 'f') => value.push('\u{c}'),
-                    ('"', 'n') => value.push('\n'),
-                    ('"', 'r') => value.push('\r'),
-                    ('"', 't') => value.push('\t'),
-                    ('"', 'v') => value.push('\u{b}'),
-                    _ => value.extend(['\\', escaped]),
-                }
+    cursor.skip(is_blank);
+    let mut value = None;
+    if cursor.rest.starts_with('=') {
+        cursor.take(1);
+        cursor.skip(is_blank);
+        value = Some(match cursor.rest.chars().next() {
+            Some(quote @ ('\'' | '"')) => {
+                let end = closing(&cursor.rest[1..], quote)?;
+                unescape(cursor.take_quoted(end), quote)
             }
-            c if c == quote => return Some((value, &text[at + 1..])),
-            c => value.push(c),
+            _ => without_comment(cursor.skip(|c| c != '\n')).to_owned(),
+        });
+    }
+    cursor.skip(is_blank);
+    if cursor.rest.starts_with('#') {
+        cursor.skip(|c| c != '\n');
+    }
+    (cursor.rest.is_empty() || cursor.rest.starts_with('\n')).then(|| value.map(|value| (name.to_owned(), value)))
+}
+
+/// Python's white space.
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
+}
+
+fn is_blank(c: char) -> bool {
+    is_space(c) && c != '\n'
+}
+
+/// Where a quoted value ends: at the first quote without a backslash before it, or else at the last one that has one.
+fn closing(text: &str, quote: char) -> Option<usize> {
+    let mut last = None;
+    for (at, _) in text.match_indices(quote) {
+        last = Some(at);
+        if !text[..at].ends_with('\\') {
+            break;
         }
     }
-    None
+    last
+}
+
+fn unescape(text: &str, quote: char) -> String {
+    let mut value = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        let meant = match (chars.as_str().chars().next(), quote) {
+            _ if c != '\\' => None,
+            (Some(escaped @ ('\\' | '\'')), _) | (Some(escaped @ '"'), '"') => Some(escaped),
+            (Some('a'), '"') => Some('\u{7}'),
+            (Some('b'), '"') => Some('\u{8}'),
+            (Some('f'), '"') => Some('\u{c}'),
+            (Some('n'), '"') => Some('\n'),
+            (Some('r'), '"') => Some('\r'),
+            (Some('t'), '"') => Some('\t'),
+            (Some('v'), '"') => Some('\u{b}'),
+            _ => None,
+        };
+        if meant.is_some() {
+            chars.next();
+        }
+        value.push(meant.unwrap_or(c));
+    }
+    value
 }
 
 /// A value without quotes ends at a comment, which needs a blank before it.
-fn unquoted(line: &str) -> String {
-    let comment = line
-        .match_indices('#')
-        .find(|(at, _)| line[..*at].ends_with(char::is_whitespace));
+fn without_comment(line: &str) -> &str {
+    let comment = line.match_indices('#').find(|(at, _)| line[..*at].ends_with(is_space));
     let end = comment.map_or(line.len(), |(at, _)| at);
-    line[..end].trim_end().to_owned()
+    line[..end].trim_end_matches(is_space)
 }
 
-fn substitute(text: &str, environment: Environment<'_>, earlier: &[(String, String)]) -> String {
+/// Replaces what is named in a value; `None` if it then has more than `most` bytes.
+fn substitute(text: &str, lookup: impl Fn(&str) -> Option<String>, most: usize) -> Option<String> {
     let mut result = String::new();
     let mut rest = text;
-    while let Some((before, reference)) = rest.split_once("${") {
-        let Some((inside, behind)) = reference.split_once('}') else {
-            break;
-        };
-        let (name, default) = inside.split_once(":-").unwrap_or((inside, ""));
-        let of_file = || {
-            earlier
-                .iter()
-                .rfind(|(known, _)| known == name)
-                .map(|(_, value)| value.clone())
-        };
+    while let Some((before, behind)) = rest.split_once("${") {
         result.push_str(before);
-        result.push_str(&environment(name).or_else(of_file).unwrap_or_else(|| default.to_owned()));
-        rest = behind;
+        match reference(behind) {
+            Some((name, default, behind)) => {
+                result.push_str(&lookup(name).unwrap_or_else(|| default.to_owned()));
+                rest = behind;
+            }
+            None => {
+                result.push_str("${");
+                rest = behind;
+            }
+        }
+        if result.len() > most {
+            return None;
+        }
     }
     result.push_str(rest);
-    result
+    (result.len() <= most).then_some(result)
+}
+
+/// Name, default and what is behind the brace, of text that stands behind `${`.
+fn reference(text: &str) -> Option<(&str, &str, &str)> {
+    let (name, rest) = text.split_at(text.find(['}', ':'])?);
+    let (default, behind) = match rest.strip_prefix(":-") {
+        Some(rest) => rest.split_once('}')?,
+        None => ("", rest.strip_prefix('}')?),
+    };
+    Some((name, default, behind))
 }

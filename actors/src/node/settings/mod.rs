@@ -3,8 +3,12 @@
 mod dotenv;
 mod value;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+/// Most lines of a `.env` that are named because they are not understood; the others are counted.
+const MAX_NAMED_LINES: usize = 20;
 
 /// A node's settings. Every value has been looked at; files that are named exist, but for the pair, which the node makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,12 +25,8 @@ pub struct Settings {
     pub core: PathBuf,
     /// `XRAY_ASSETS_PATH`: its lists of countries and sites.
     pub assets: PathBuf,
-    /// `SSL_CERT_FILE`: the node's certificate.
-    pub certificate: PathBuf,
-    /// `SSL_KEY_FILE`: its private key.
-    pub key: PathBuf,
-    /// `SSL_CLIENT_CERT_FILE`: the panels' certificates.
-    pub client_certificates: PathBuf,
+    /// Its certificates and key.
+    pub files: Files,
     /// `INBOUNDS`: tags of the inbounds that the core gets; empty: all.
     pub inbounds: Vec<String>,
     /// `DEBUG`: the core's lines go to the log, too.
@@ -62,11 +62,24 @@ const fn variable(name: &'static str, default: &'static str) -> Variable {
     Variable { name, default }
 }
 
-/// What was read.
+/// Where certificates and keys are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Read {
-    /// The settings.
-    pub settings: Settings,
+pub struct Files {
+    /// `SSL_CERT_FILE`: the node's certificate.
+    pub certificate: PathBuf,
+    /// `SSL_KEY_FILE`: its private key.
+    pub key: PathBuf,
+    /// `SSL_CLIENT_CERT_FILE`: the panels' certificates; empty if it is not set.
+    pub client_certificates: PathBuf,
+}
+
+/// What the environment says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// The settings, if nothing is wrong.
+    pub settings: Result<Settings, Refused>,
+    /// Whatever is wrong with the rest.
+    pub files: Files,
     /// What deserves attention and keeps nothing from working.
     pub warnings: Vec<String>,
 }
@@ -76,8 +89,6 @@ pub struct Read {
 pub struct Refused {
     /// Everything that is wrong; at least one entry.
     pub problems: Vec<Problem>,
-    /// As in [`Read`].
-    pub warnings: Vec<String>,
     /// The exit status that the original ends with: 1 for values that cannot be read and programs that are missing, 0 for
     /// what it calls an error of the configuration.
     pub exit: u8,
@@ -108,40 +119,37 @@ impl fmt::Display for Problem {
 /// Reads one variable of the process's environment.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-impl Settings {
-    /// Reads the environment, and below it the file `.env` in `directory` or the nearest of its parents that has one.
-    ///
-    /// # Errors
-    /// Everything that is wrong, at once.
-    pub fn read(environment: Environment<'_>, directory: &Path) -> Result<Read, Refused> {
-        let mut reader = Reader::new(environment, directory);
-        let settings = reader.settings();
-        let Reader {
-            problems,
-            warnings,
-            is_crash,
-            ..
-        } = reader;
-        match settings {
-            Some(settings) if problems.is_empty() => Ok(Read { settings, warnings }),
-            _ => Err(Refused {
-                problems,
-                warnings,
-                exit: u8::from(is_crash),
-            }),
-        }
+/// Reads the environment, and below it the file `.env` in `directory` or the nearest of its parents that has one. Everything
+/// that is wrong is found at once.
+pub fn read(environment: Environment<'_>, directory: &Path) -> Reading {
+    let mut reader = Reader::new(environment, directory);
+    let files = reader.files();
+    let settings = reader.settings(files.clone());
+    let Reader {
+        problems,
+        warnings,
+        is_crash,
+        ..
+    } = reader;
+    let settings = settings.filter(|_| problems.is_empty()).ok_or(Refused {
+        problems,
+        exit: u8::from(is_crash),
+    });
+    Reading {
+        settings,
+        files,
+        warnings,
     }
+}
 
-    /// Certificate and key alone, as [`Settings::read`] would find them, whatever is wrong with the rest.
-    pub fn pair_files(environment: Environment<'_>, directory: &Path) -> (PathBuf, PathBuf) {
-        let reader = Reader::new(environment, directory);
-        (reader.text("SSL_CERT_FILE").into(), reader.text("SSL_KEY_FILE").into())
-    }
+fn default(name: &str) -> &'static str {
+    let known = VARIABLES.iter().find(|variable| variable.name == name);
+    known.map(|variable| variable.default).unwrap_or_default()
 }
 
 struct Reader<'a> {
     environment: Environment<'a>,
-    file: Vec<(String, String)>,
+    file: BTreeMap<String, String>,
     problems: Vec<Problem>,
     warnings: Vec<String>,
     /// Whether one of the problems ends the original with a traceback.
@@ -152,7 +160,7 @@ impl<'a> Reader<'a> {
     fn new(environment: Environment<'a>, directory: &Path) -> Self {
         let mut reader = Self {
             environment,
-            file: Vec::new(),
+            file: BTreeMap::new(),
             problems: Vec::new(),
             warnings: Vec::new(),
             is_crash: false,
@@ -161,8 +169,14 @@ impl<'a> Reader<'a> {
             Ok(Some((path, text))) => {
                 let parsed = dotenv::parse(&text, environment);
                 reader.file = parsed.variables;
-                let named = |line| format!("{}: line {line} is not understood and left out", path.display());
-                reader.warnings.extend(parsed.bad_lines.into_iter().map(named));
+                let named = |line: &usize| format!("{}: line {line} is not understood and left out", path.display());
+                let (lines, more) = parsed.bad_lines.split_at(parsed.bad_lines.len().min(MAX_NAMED_LINES));
+                reader.warnings.extend(lines.iter().map(named));
+                if !more.is_empty() {
+                    reader
+                        .warnings
+                        .push(format!("{}: and {} lines more", path.display(), more.len()));
+                }
             }
             Ok(None) => {}
             Err(error) => reader.warnings.push(error),
@@ -170,7 +184,15 @@ impl<'a> Reader<'a> {
         reader
     }
 
-    fn settings(&mut self) -> Option<Settings> {
+    fn files(&self) -> Files {
+        Files {
+            certificate: self.text("SSL_CERT_FILE").into(),
+            key: self.text("SSL_KEY_FILE").into(),
+            client_certificates: self.text("SSL_CLIENT_CERT_FILE").into(),
+        }
+    }
+
+    fn settings(&mut self, files: Files) -> Option<Settings> {
         let protocol = self.text("SERVICE_PROTOCOL");
         if protocol != "rest" {
             let reason = match &*protocol {
@@ -182,19 +204,19 @@ impl<'a> Reader<'a> {
         let clients = self.text("SSL_CLIENT_CERT_FILE");
         if clients.is_empty() {
             self.warnings.push(
-                "You are running node without SSL_CLIENT_CERT_FILE, be aware that everyone can connect to this node and \
-                 this isn't secure!"
-                    .to_owned(),
+                "SSL_CLIENT_CERT_FILE is not set: everyone can connect to such a node, which is not secure".to_owned(),
             );
             let reason =
                 "it has to name the file with the panel's certificate, which the panel shows when a node is added";
-            self.problem("SSL_CLIENT_CERT_FILE", clients.clone(), reason);
-        } else if !Path::new(&clients).is_file() {
-            self.problem("SSL_CLIENT_CERT_FILE", clients.clone(), "there is no such file");
+            self.problem("SSL_CLIENT_CERT_FILE", clients, reason);
+        } else if !files.client_certificates.is_file() {
+            self.problem("SSL_CLIENT_CERT_FILE", clients, "there is no such file");
         }
         let core = self.text("XRAY_EXECUTABLE_PATH");
-        if let Err(reason) = value::is_program(Path::new(&core)) {
-            self.crash("XRAY_EXECUTABLE_PATH", core.clone(), reason);
+        let search = (self.environment)("PATH").unwrap_or_default();
+        let program = value::program(&core, &search);
+        if let Err(reason) = &program {
+            self.crash("XRAY_EXECUTABLE_PATH", core, reason);
         }
         let inbounds = self.text("INBOUNDS");
         let service_port = self.port("SERVICE_PORT");
@@ -205,15 +227,13 @@ impl<'a> Reader<'a> {
             value::truth,
         );
         Some(Settings {
-            service_host: self.text("SERVICE_HOST"),
+            service_host: self.host("SERVICE_HOST"),
             service_port: service_port?,
-            api_host: self.text("XRAY_API_HOST"),
+            api_host: self.host("XRAY_API_HOST"),
             api_port: api_port?,
-            core: core.into(),
+            core: program.ok()?,
             assets: self.text("XRAY_ASSETS_PATH").into(),
-            certificate: self.text("SSL_CERT_FILE").into(),
-            key: self.text("SSL_KEY_FILE").into(),
-            client_certificates: clients.into(),
+            files,
             inbounds: inbounds
                 .split(',')
                 .map(str::trim)
@@ -226,21 +246,20 @@ impl<'a> Reader<'a> {
 
     /// The value: of the environment, else of the file, else the default.
     fn text(&self, name: &'static str) -> String {
-        let of_file = || {
-            self.file
-                .iter()
-                .rfind(|(known, _)| known == name)
-                .map(|(_, value)| value.clone())
-        };
-        let default = || {
-            VARIABLES
-                .iter()
-                .find(|variable| variable.name == name)
-                .map(|variable| variable.default)
-        };
+        let of_file = || self.file.get(name).cloned();
         (self.environment)(name)
             .or_else(of_file)
-            .unwrap_or_else(|| default().unwrap_or_default().to_owned())
+            .unwrap_or_else(|| default(name).to_owned())
+    }
+
+    /// Every address, where the value is empty, as for the original.
+    fn host(&self, name: &'static str) -> String {
+        let host = self.text(name);
+        if host.is_empty() {
+            default(name).to_owned()
+        } else {
+            host
+        }
     }
 
     fn port(&mut self, name: &'static str) -> Option<u16> {

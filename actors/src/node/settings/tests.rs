@@ -19,7 +19,7 @@ fn folder() -> (tempfile::TempDir, [(&'static str, String); 2]) {
     (folder, variables)
 }
 
-fn read(more: &[(&str, &str)], dotenv: &str) -> Result<Read, Refused> {
+fn read(more: &[(&str, &str)], dotenv: &str) -> Reading {
     let (folder, variables) = folder();
     let below = folder.path().join("below");
     std::fs::create_dir(&below).unwrap();
@@ -36,19 +36,22 @@ fn read(more: &[(&str, &str)], dotenv: &str) -> Result<Read, Refused> {
                 .map(|(_, value)| value.clone())
         })
     };
-    Settings::read(&environment, &below)
+    super::read(&environment, &below)
 }
 
 #[test]
 fn what_is_not_set_has_the_originals_default() {
-    let settings = read(&[], "").unwrap().settings;
+    let settings = read(&[], "").settings.unwrap();
     assert_eq!(
         (settings.service_host.as_str(), settings.service_port),
         ("0.0.0.0", 62050)
     );
     assert_eq!((settings.api_host.as_str(), settings.api_port), ("0.0.0.0", 62051));
-    assert_eq!(settings.certificate, Path::new("/var/lib/marzban-node/ssl_cert.pem"));
-    assert_eq!(settings.key, Path::new("/var/lib/marzban-node/ssl_key.pem"));
+    assert_eq!(
+        settings.files.certificate,
+        Path::new("/var/lib/marzban-node/ssl_cert.pem")
+    );
+    assert_eq!(settings.files.key, Path::new("/var/lib/marzban-node/ssl_key.pem"));
     assert_eq!(settings.assets, Path::new("/usr/local/share/xray"));
     assert!(settings.inbounds.is_empty() && !settings.debug);
 }
@@ -57,8 +60,8 @@ fn what_is_not_set_has_the_originals_default() {
 fn the_environment_goes_before_the_file_and_the_file_before_the_default() {
     let file = "SERVICE_PORT = \"1000\"\nXRAY_API_PORT=2_000 # why not\nINBOUNDS=VLESS TCP, TROJAN ,,\n";
     let settings = read(&[("SERVICE_PORT", " 3000 "), ("DEBUG", "Yes")], file)
-        .unwrap()
-        .settings;
+        .settings
+        .unwrap();
     assert_eq!((settings.service_port, settings.api_port), (3000, 2000));
     assert_eq!(settings.inbounds, ["VLESS TCP", "TROJAN"]);
     assert!(settings.debug);
@@ -66,7 +69,9 @@ fn the_environment_goes_before_the_file_and_the_file_before_the_default() {
 
 #[test]
 fn every_problem_is_named_at_once_with_the_originals_status() {
-    let refused = read(&[("SERVICE_PORT", "x"), ("XRAY_API_PORT", "65536"), ("DEBUG", "2")], "").unwrap_err();
+    let refused = read(&[("SERVICE_PORT", "x"), ("XRAY_API_PORT", "65536"), ("DEBUG", "2")], "")
+        .settings
+        .unwrap_err();
     let named: Vec<_> = refused.problems.iter().map(|problem| problem.variable).collect();
     assert_eq!(named, ["SERVICE_PORT", "XRAY_API_PORT", "DEBUG"]);
     assert_eq!(refused.exit, 1);
@@ -82,7 +87,7 @@ fn every_problem_is_named_at_once_with_the_originals_status() {
         ("XRAY_EXECUTABLE_PATH", "/nowhere/xray", 1),
         ("XRAY_EXECUTABLE_PATH", "/", 1),
     ] {
-        let refused = read(&[(variable, value)], "").unwrap_err();
+        let refused = read(&[(variable, value)], "").settings.unwrap_err();
         let named: Vec<_> = refused.problems.iter().map(|problem| problem.variable).collect();
         assert_eq!(
             (named.as_slice(), refused.exit),
@@ -94,7 +99,14 @@ fn every_problem_is_named_at_once_with_the_originals_status() {
 
 #[test]
 fn numbers_and_words_are_read_as_python_does() {
-    for (text, number) in [("1", 1), (" +1_0\n", 10), ("-5", -5), ("007", 7)] {
+    for (text, number) in [
+        ("1", 1),
+        (" +1_0\n", 10),
+        ("-5", -5),
+        ("007", 7),
+        ("۶۲۰۵۰", 62050),
+        ("٦2", 62),
+    ] {
         assert_eq!(value::int(text), Some(number), "{text:?}");
     }
     for text in ["", "_1", "1_", "1__0", "1.0", "0x1", "+ 1", "99999999999999999999"] {
@@ -102,37 +114,148 @@ fn numbers_and_words_are_read_as_python_does() {
     }
     assert_eq!(
         (value::truth("ON"), value::truth("f"), value::truth("")),
-        (Some(true), Some(false), None)
+        (Some(true), Some(false), Some(false))
+    );
+}
+
+/// What `parse` makes of a text: `NAME=value`, sorted by name.
+fn parsed(text: &str) -> Vec<String> {
+    let environment = |name: &str| (name == "HOME").then(|| "/root".to_owned());
+    let parsed = dotenv::parse(text, &environment);
+    let shown = parsed.variables.iter().map(|(name, value)| format!("{name}={value}"));
+    shown.collect()
+}
+
+/// The right side is what python-dotenv 1.0.1 said.
+#[test]
+fn a_file_is_read_as_python_dotenv_reads_it() {
+    for (text, variables) in [
+        ("A=b", &["A=b"][..]),
+        (" export  A =  b  ", &["A=b"]),
+        ("export\tA=b", &["A=b"]),
+        ("exportA=b", &["exportA=b"]),
+        ("export =b", &[]),
+        ("A=b c # comment", &["A=b c"]),
+        ("A=b#c", &["A=b#c"]),
+        ("A=b #", &["A=b"]),
+        ("A= # c", &["A=# c"]),
+        ("A=1#", &["A=1#"]),
+        ("A==b", &["A==b"]),
+        ("#A=1", &[]),
+        ("  # c\n A=1", &["A=1"]),
+        ("A=", &["A="]),
+        ("A=''", &["A="]),
+        ("A=\"a\"#c", &["A=a"]),
+        ("A=\\'x", &["A=\\'x"]),
+        ("A=b\\n", &["A=b\\n"]),
+        ("A='it\\'s'", &["A=it's"]),
+        ("A='\\n\\\\'", &["A=\\n\\"]),
+        ("A='x ${HOME}'", &["A=x /root"]),
+        ("A=\"b\\n\\\"c\\\" \\d\"", &["A=b\n\"c\" \\d"]),
+        ("A=\"\\q\\a\\u0041\\\\\"", &["A=\\q\u{7}\\u0041\\"]),
+        ("A=\"x\\\"\nB=1\n", &["A=x\\", "B=1"]),
+        ("A=\"a\\\nb\"", &["A=a\\\nb"]),
+        ("A=\"two\nlines\"", &["A=two\nlines"]),
+        ("A=\"x\ny\" z\nB=1\n", &["B=1"]),
+        ("A='\nB=1\nC='", &["A=\nB=1\nC="]),
+        ("A=\"x\nB=1\n", &["B=1"]),
+        ("A='a'b\nB=1", &["B=1"]),
+        ("=x\nB=1", &["B=1"]),
+        ("A\nB=1", &["B=1"]),
+        ("A b\nB=1", &["B=1"]),
+        ("A: b\nB=1", &["B=1"]),
+        ("'A B'=1", &["A B=1"]),
+        ("''=1\nB=2", &["B=2"]),
+        ("'A=1\nB=2", &["B=2"]),
+        ("A\u{a0}=\u{a0}b\u{a0}", &["A=b"]),
+        ("A=a\r\nB=\"1\r\n2\"\r\nC=3\rD=4", &["A=a", "B=1\n2", "C=3", "D=4"]),
+        ("A=1\nA=${A}2", &["A=12"]),
+        ("A=${B}\nB=2", &["A=", "B=2"]),
+        ("A=${HOME}/x${NONE:-y}${NONE}", &["A=/root/xy"]),
+        ("A=${X:-$HOME}", &["A=$HOME"]),
+        ("A=${X:y}", &["A=${X:y}"]),
+        ("A=${HOME", &["A=${HOME"]),
+        ("A=${}", &["A="]),
+        ("A=$HOME", &["A=$HOME"]),
+    ] {
+        assert_eq!(parsed(text), variables, "{text:?}");
+    }
+    // There the mark belongs to the name, which nobody means.
+    assert_eq!(parsed("\u{feff}A=1"), ["A=1"]);
+}
+
+#[test]
+fn lines_that_are_not_understood_are_named() {
+    let text = "# comment\r\n\r\nA=1\r\n=bad\nB='open\nC=\"x\" y\nD\nE=${A}2\n";
+    assert_eq!(parsed(text), ["A=1", "E=12"]);
+    assert_eq!(dotenv::parse(text, &|_| None).bad_lines, [4, 5, 6]);
+    let many = "?? no line\n".repeat(MAX_NAMED_LINES + 3);
+    let warnings = read(&[], &many).warnings;
+    assert_eq!(warnings.len(), MAX_NAMED_LINES + 1);
+    assert!(
+        warnings[MAX_NAMED_LINES].ends_with(".env: and 3 lines more"),
+        "{warnings:?}"
     );
 }
 
 #[test]
-fn a_file_is_read_as_python_dotenv_reads_it() {
-    let environment = |name: &str| (name == "HOME").then(|| "/root".to_owned());
-    let parsed = |text: &str| dotenv::parse(text, &environment);
-    for (line, value) in [
-        ("A=b", "b"),
-        (" export  A =  b  ", "b"),
-        ("A=b c # comment", "b c"),
-        ("A=b#c", "b#c"),
-        ("A='b # \\'c\\' ${HOME}' # comment", "b # 'c' ${HOME}"),
-        ("A=\"b\\n\\\"c\\\" \\d\"", "b\n\"c\" \\d"),
-        ("A=\"two\nlines\"", "two\nlines"),
-        ("A=", ""),
-        ("'A'=b", "b"),
-        ("A=${HOME}/x${NONE:-y}${NONE}", "/root/xy"),
-        ("A=$HOME", "$HOME"),
-    ] {
-        let got = parsed(line);
-        assert_eq!(got.variables, [("A".to_owned(), value.to_owned())], "{line:?}");
-        assert!(got.bad_lines.is_empty(), "{line:?}");
+fn a_file_that_doubles_itself_does_not_fill_the_memory() {
+    let mut text = "A=0123456789\n".to_owned();
+    text.push_str(&"A=${A}${A}\n".repeat(64));
+    let parsed = dotenv::parse(&text, &|_| None);
+    assert!(!parsed.bad_lines.is_empty());
+    assert!(parsed.variables["A"].len() < 4 << 20);
+}
+
+#[test]
+fn a_large_file_is_read_in_no_time() {
+    let text = "A=${A}\n\n=\n".repeat(100_000);
+    let parsed = dotenv::parse(&text, &|_| None);
+    assert_eq!(parsed.bad_lines.len(), 100_000);
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_read(text in "[A'\"=#\\\\$\\{\\}: \\n\\ret:-]{0,60}") {
+        let parsed = dotenv::parse(&text, &|_| None);
+        let lines = text.replace("\r\n", "\n").replace('\r', "\n").matches('\n').count() + 1;
+        proptest::prop_assert!(parsed.bad_lines.is_sorted());
+        proptest::prop_assert!(parsed.bad_lines.iter().all(|line| (1..=lines).contains(line)));
+        proptest::prop_assert!(parsed.variables.keys().all(|name| !name.is_empty()));
     }
-    let got = parsed("\u{feff}# comment\r\n\r\nA=1\r\n=bad\nB='open\nC=\"x\" y\nD\nE=${A}2\n");
-    let names: Vec<_> = got
-        .variables
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    assert_eq!(names, ["A=1", "E=12"]);
-    assert_eq!(got.bad_lines, [4, 5, 6]);
+}
+
+#[test]
+fn a_core_without_a_path_is_looked_for() {
+    let (folder, _) = folder();
+    let search = format!("/nowhere:{}", folder.path().display());
+    let settings = read(&[("XRAY_EXECUTABLE_PATH", "xray"), ("PATH", &search)], "")
+        .settings
+        .unwrap();
+    assert_eq!(settings.core, folder.path().join("xray"));
+    let refused = read(&[("XRAY_EXECUTABLE_PATH", "xray"), ("PATH", "/nowhere")], "")
+        .settings
+        .unwrap_err();
+    assert_eq!(refused.problems[0].variable, "XRAY_EXECUTABLE_PATH");
+}
+
+#[test]
+fn an_empty_host_means_every_address() {
+    let settings = read(&[("SERVICE_HOST", ""), ("XRAY_API_HOST", "")], "")
+        .settings
+        .unwrap();
+    assert_eq!((&*settings.service_host, &*settings.api_host), ("0.0.0.0", "0.0.0.0"));
+}
+
+#[test]
+fn the_pem_files_are_known_whatever_else_is_wrong() {
+    let environment = |name: &str| match name {
+        "SERVICE_PORT" => Some("x".to_owned()),
+        "SSL_KEY_FILE" => Some("/k".to_owned()),
+        _ => None,
+    };
+    let files = super::read(&environment, Path::new("/")).files;
+    assert_eq!(files.key, Path::new("/k"));
+    assert_eq!(files.certificate, Path::new("/var/lib/marzban-node/ssl_cert.pem"));
+    assert_eq!(files.client_certificates, Path::new(""));
 }

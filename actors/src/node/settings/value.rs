@@ -1,40 +1,60 @@
 //! Values as Python reads them.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Python's `int()`: blanks around it, a sign, and underscores between digits.
+/// The zeros of the scripts whose digits are taken: ASCII, Arabic, Persian.
+const ZEROS: [char; 3] = ['0', '\u{660}', '\u{6f0}'];
+
+/// Python's `int()`: blanks around it, a sign, underscores between digits, and digits of other scripts.
 pub(super) fn int(text: &str) -> Option<i64> {
     let text = text.trim();
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => (-1, digits),
         None => (1, text.strip_prefix('+').unwrap_or(text)),
     };
-    let groups = digits.split('_');
-    if !groups
-        .clone()
-        .all(|group| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit()))
-    {
+    if digits.split('_').any(str::is_empty) {
         return None;
     }
-    let number: i64 = groups.collect::<String>().parse().ok()?;
+    let mut number: i64 = 0;
+    for c in digits.chars().filter(|c| *c != '_') {
+        let digit = ZEROS.iter().find_map(|zero| {
+            let digit = u32::from(c).checked_sub(u32::from(*zero))?;
+            (digit < 10).then_some(digit)
+        })?;
+        number = number.checked_mul(10)?.checked_add(i64::from(digit))?;
+    }
     Some(sign * number)
 }
 
-/// A word for yes or no, in any case.
+/// A word for yes or no, in any case; nothing means no.
 pub(super) fn truth(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "y" | "yes" | "t" | "true" | "on" | "1" => Some(true),
-        "n" | "no" | "f" | "false" | "off" | "0" => Some(false),
+        "" | "n" | "no" | "f" | "false" | "off" | "0" => Some(false),
         _ => None,
     }
 }
 
-/// Whether there is a file that may be run.
+/// The file that may be run: at a path, or, as for a shell, under a name in one of the folders of `search`.
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn is_program(path: &Path) -> Result<(), String> {
+pub(super) fn program(named: &str, search: &str) -> Result<PathBuf, String> {
+    let found = || {
+        std::env::split_paths(search)
+            .map(|folder| folder.join(named))
+            .find(|path| is_program(path).is_ok())
+    };
+    let path = match named.contains('/') {
+        true => None,
+        false => found(),
+    };
+    let path = path.unwrap_or_else(|| named.into());
+    is_program(&path).map(|()| path)
+}
+
+fn is_program(path: &Path) -> Result<(), String> {
     let metadata = std::fs::metadata(path).map_err(|error| format!("the core cannot be run: {error}"))?;
     if !metadata.is_file() {
         return Err("the core cannot be run: it is no file".to_owned());

@@ -8,66 +8,86 @@ mod tests;
 pub(crate) use spki::public_key;
 
 use self::pinned::Pinned;
-use super::StartError;
 use super::certificate::{self, Pair};
-use super::settings::Settings;
+use super::settings::Files;
+use super::{Checked, StartError};
 use rustls::ServerConfig;
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls_pki_types::CertificateDer;
+use std::path::Path;
 use std::sync::Arc;
 
 /// What the node's port speaks. A pair that is missing is made, and one that panels cannot use is warned about.
 ///
 /// # Errors
 /// A certificate or key cannot be used.
-pub(crate) fn for_node(settings: &Settings) -> Result<Arc<ServerConfig>, StartError> {
-    if certificate::ensure(settings)? {
-        tracing::info!("made the certificate {}", settings.certificate.display());
+pub(crate) fn for_node(files: &Files) -> Result<Arc<ServerConfig>, StartError> {
+    if certificate::ensure(files)? {
+        tracing::info!("made the certificate {}", files.certificate.display());
     }
-    let pair = Pair::load(settings)?;
-    for warning in warnings(&pair, settings) {
+    let pair = Pair::load(files)?;
+    for warning in warnings(&pair, &files.certificate) {
         tracing::warn!("{warning}");
     }
-    with_panels(pair, settings)
+    let panels_file = &files.client_certificates;
+    server_config(pair, panels(panels_file)?).map_err(|error| wrong_panels(panels_file, error.to_string()))
 }
 
-/// Looks at certificates and keys as [`for_node`] does, makes nothing, and returns the warnings.
-///
-/// # Errors
-/// As [`for_node`].
-pub(crate) fn check(settings: &Settings) -> Result<Vec<String>, StartError> {
-    if !certificate::is_there(settings) {
-        // What the panels' file is used with does not matter for whether it can be used.
-        panels(settings)?;
-        return Ok(vec![format!(
-            "SSL_CERT_FILE={}: certificate or key are missing, the node will make both",
-            settings.certificate.display()
-        )]);
+/// Looks at certificates and keys as [`for_node`] does, and makes nothing. Panels' certificates that are not there are not
+/// its business.
+pub(crate) fn check(files: &Files, found: &mut Checked) {
+    if certificate::is_there(files) {
+        match Pair::load(files) {
+            Ok(pair) => found.warnings.extend(warnings(&pair, &files.certificate)),
+            Err(error) => found.problems.push(error.to_string()),
+        }
+    } else {
+        check_folders(files, found);
     }
-    let pair = Pair::load(settings)?;
-    let warnings = warnings(&pair, settings);
-    with_panels(pair, settings)?;
-    Ok(warnings)
+    if files.client_certificates.is_file() {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let pinned = panels(&files.client_certificates).and_then(|panels| {
+            Pinned::new(panels, &provider).map_err(|error| wrong_panels(&files.client_certificates, error.to_string()))
+        });
+        found.problems.extend(pinned.err().map(|error| error.to_string()));
+    }
 }
 
-fn warnings(pair: &Pair, settings: &Settings) -> Vec<String> {
-    let named = |warning| format!("SSL_CERT_FILE={}: {warning}", settings.certificate.display());
+/// Whether a pair that is missing can be made.
+fn check_folders(files: &Files, found: &mut Checked) {
+    let mut is_makeable = true;
+    for (variable, file) in [("SSL_CERT_FILE", &files.certificate), ("SSL_KEY_FILE", &files.key)] {
+        let folder = file.parent().filter(|folder| *folder != Path::new(""));
+        if folder.is_some_and(|folder| !folder.is_dir()) {
+            is_makeable = false;
+            found.problems.push(format!(
+                "{variable}={}: neither the file nor its folder is there, and the node makes no folders",
+                file.display()
+            ));
+        }
+    }
+    if is_makeable {
+        found.warnings.push(format!(
+            "SSL_CERT_FILE={}: certificate or key are missing, the node will make both",
+            files.certificate.display()
+        ));
+    }
+}
+
+fn warnings(pair: &Pair, certificate: &Path) -> Vec<String> {
+    let named = |warning| format!("SSL_CERT_FILE={}: {warning}", certificate.display());
     pair.warnings().into_iter().map(named).collect()
 }
 
-fn with_panels(pair: Pair, settings: &Settings) -> Result<Arc<ServerConfig>, StartError> {
-    server_config(pair, panels(settings)?).map_err(|error| wrong_panels(settings, error.to_string()))
+fn panels(path: &Path) -> Result<Vec<CertificateDer<'static>>, StartError> {
+    certificate::certificates(path).map_err(|reason| wrong_panels(path, reason))
 }
 
-fn panels(settings: &Settings) -> Result<Vec<CertificateDer<'static>>, StartError> {
-    certificate::certificates(&settings.client_certificates).map_err(|reason| wrong_panels(settings, reason))
-}
-
-fn wrong_panels(settings: &Settings, reason: String) -> StartError {
+fn wrong_panels(path: &Path, reason: String) -> StartError {
     StartError::Certificate {
         variable: "SSL_CLIENT_CERT_FILE",
-        path: settings.client_certificates.clone(),
+        path: path.to_owned(),
         reason,
     }
 }

@@ -15,7 +15,7 @@ const TLS13: &SupportedProtocolVersion = &rustls::version::TLS13;
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("src/node/tls/fixtures")
+        .join("../tests/fixtures/pki")
         .join(name)
 }
 
@@ -53,11 +53,11 @@ impl ServerCertVerifier for TakesAny {
     }
     fn verify_tls13_signature(
         &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
+        self.verify_tls12_signature(message, certificate, signed)
     }
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         let provider = rustls::crypto::ring::default_provider();
@@ -67,14 +67,14 @@ impl ServerCertVerifier for TakesAny {
 
 /// What came out of a handshake: the server's verdict, and whether the client has seen the server's certificate.
 fn shake(
-    server: &str,
+    (server, server_key): (&str, &str),
     known: &[&str],
     client: Option<(&str, &str)>,
     version: &'static SupportedProtocolVersion,
 ) -> (Result<(), Error>, bool) {
     let pair = Pair {
         chain: chain(server),
-        key: key(server),
+        key: key(server_key),
     };
     let known = known.iter().flat_map(|name| chain(name)).collect();
     let server = server_config(pair, known).unwrap();
@@ -122,13 +122,22 @@ fn pass<A, B>(from: &mut rustls::ConnectionCommon<A>, to: &mut rustls::Connectio
     }
 }
 
+const NODE: (&str, &str) = ("node-original", "node-original");
+
 #[test]
 fn known_certificates_of_any_kind_are_let_in() {
     for version in [TLS12, TLS13] {
-        for panel in ["panel-v1", "panel-v1-p256", "panel-ca", "panel-ca-p256"] {
-            for server in ["server-v1", "issued"] {
-                let (verdict, _) = shake(server, &["other-name", panel], Some((panel, panel)), version);
-                assert_eq!(verdict, Ok(()), "{panel} at {server}");
+        for panel in [
+            // What the panel makes is of the same kind as what the original node makes.
+            ("node-original", "node-original"),
+            ("panel-v1-rsa", "panel-rsa"),
+            ("panel-v1-p256", "panel-p256"),
+            ("panel-ca-rsa", "panel-rsa"),
+            ("panel-ca-p256", "panel-p256"),
+        ] {
+            for node in [NODE, ("node-v3-p256", "node-p256")] {
+                let (verdict, _) = shake(node, &["stranger", panel.0], Some(panel), version);
+                assert_eq!(verdict, Ok(()), "{panel:?} at {node:?}");
             }
         }
     }
@@ -137,7 +146,7 @@ fn known_certificates_of_any_kind_are_let_in() {
 #[test]
 fn a_certificate_that_a_known_one_issued_is_let_in() {
     for version in [TLS12, TLS13] {
-        let (verdict, _) = shake("server-v1", &["panel-ca-p256"], Some(("issued", "issued")), version);
+        let (verdict, _) = shake(NODE, &["authority"], Some(("chained", "panel-p256")), version);
         assert_eq!(verdict, Ok(()));
     }
 }
@@ -147,10 +156,10 @@ fn strangers_are_kept_out_and_still_see_the_nodes_certificate() {
     for version in [TLS12, TLS13] {
         for client in [
             None,
-            Some(("panel-ca", "panel-ca")),
-            Some(("panel-v1-p256", "panel-v1-p256")),
+            Some(("stranger", "stranger")),
+            Some(("panel-v1-p256", "panel-p256")),
         ] {
-            let (verdict, has_seen) = shake("server-v1", &["panel-v1"], client, version);
+            let (verdict, has_seen) = shake(NODE, &["panel-v1-rsa"], client, version);
             assert!(verdict.is_err(), "{client:?} was let in");
             assert!(has_seen, "{client:?} has not seen the certificate");
         }
@@ -160,9 +169,9 @@ fn strangers_are_kept_out_and_still_see_the_nodes_certificate() {
 #[test]
 fn a_known_certificate_without_its_key_is_worth_nothing() {
     for version in [TLS12, TLS13] {
-        for (certificate, signer) in [("panel-v1", "server-v1"), ("panel-v1-p256", "issued")] {
-            let (verdict, _) = shake("server-v1", &[certificate], Some((certificate, signer)), version);
-            assert!(verdict.is_err(), "{certificate} was let in with the key of {signer}");
+        for client in [("panel-v1-rsa", "node-rsa"), ("panel-v1-p256", "node-p256")] {
+            let (verdict, _) = shake(NODE, &[client.0], Some(client), version);
+            assert!(verdict.is_err(), "{client:?} was let in");
         }
     }
 }
