@@ -1,7 +1,9 @@
 //! Log lines: tracing to standard error through a writer of its own, so that no worker ever waits for a terminal.
 
+mod batches;
 mod python;
 
+use self::batches::Batches;
 use self::python::PythonFormat;
 use anyhow::Context;
 use kariz_actors::node::ACCESS_LOG;
@@ -14,8 +16,11 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
-/// Most lines that wait for standard error; what comes on top is dropped and counted.
+/// Most lines that wait for standard error.
 const MAX_WAITING_LINES: usize = 16_384;
+
+/// The same in a node, for each of its two outputs: places are memory even when nobody waits in them.
+const MAX_WAITING_NODE_LINES: usize = 4_096;
 
 /// The environment variable whose directives go before the configuration's level (`RUST_LOG=kariz=debug`).
 const OVERRIDE: &str = "RUST_LOG";
@@ -49,8 +54,8 @@ impl Logging {
         let level = if debug { LogLevel::Debug } else { LogLevel::Info };
         let is_colourful = io::stdout().is_terminal() && !refuses_colours();
         let format = || PythonFormat { is_colourful };
-        let (said, _said) = writer(io::stderr());
-        let (requests, _requests) = writer(io::stdout());
+        let (said, _said) = writer(io::stderr(), MAX_WAITING_NODE_LINES);
+        let (requests, _requests) = writer(io::stdout(), MAX_WAITING_NODE_LINES);
         let said = fmt::layer().event_format(format()).with_writer(said);
         let requests = fmt::layer().event_format(format()).with_writer(requests);
         tracing_subscriber::registry()
@@ -94,13 +99,13 @@ fn log_panics() {
     }));
 }
 
-/// Writes from a thread of its own.
-fn writer(output: impl io::Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
+/// Writes from a thread of its own. At most `lines` wait for it; what comes on top is dropped and counted.
+fn writer(output: impl io::Write + Send + 'static, lines: usize) -> (NonBlocking, WorkerGuard) {
     NonBlockingBuilder::default()
         .lossy(true)
-        .buffered_lines_limit(MAX_WAITING_LINES)
+        .buffered_lines_limit(lines)
         .thread_name("log")
-        .finish(output)
+        .finish(Batches::new(output))
 }
 
 /// A subscriber that writes to `output` from a thread of its own.
@@ -110,7 +115,7 @@ fn build(
     output: impl io::Write + Send + 'static,
 ) -> (impl Subscriber + Send + Sync, Logging) {
     let (filter, handle) = reload::Layer::new(filter);
-    let (writer, guard) = writer(output);
+    let (writer, guard) = writer(output, MAX_WAITING_LINES);
     let logging = Logging {
         filter: handle,
         dropped: writer.error_counter(),

@@ -3,14 +3,14 @@
 
 use serde_json::{Map, Value};
 
-/// The first character that Python escapes besides control characters, quotes and backslashes.
-const DEL: char = '\u{7f}';
+/// The first byte that Python escapes besides control characters, quotes and backslashes; beyond it there is no ASCII.
+const DEL: u8 = 0x7f;
 
 /// Writes a configuration; what is not ASCII becomes `\uXXXX`, in surrogate pairs where one does not do.
 pub(super) fn to_ascii(configuration: &Map<String, Value>) -> Vec<u8> {
     let json = serde_json::to_string(configuration).expect("keys are strings and memory takes every byte");
     // Outside of strings there is nothing but ASCII.
-    let Some(first) = json.find(is_escaped) else {
+    let Some(first) = first_escaped(&json) else {
         return json.into_bytes();
     };
     let mut ascii = Vec::with_capacity(json.len() + json.len() / 2);
@@ -19,15 +19,16 @@ pub(super) fn to_ascii(configuration: &Map<String, Value>) -> Vec<u8> {
     while let Some(character) = rest.chars().next() {
         let (character, behind) = rest.split_at(character.len_utf8());
         character.encode_utf16().for_each(|unit| escape(unit, &mut ascii));
-        let (plain, next) = behind.split_at(behind.find(is_escaped).unwrap_or(behind.len()));
+        let (plain, next) = behind.split_at(first_escaped(behind).unwrap_or(behind.len()));
         ascii.extend_from_slice(plain.as_bytes());
         rest = next;
     }
     ascii
 }
 
-fn is_escaped(character: char) -> bool {
-    character >= DEL
+/// Where the first character begins that has to be escaped.
+fn first_escaped(text: &str) -> Option<usize> {
+    text.bytes().position(|byte| byte >= DEL)
 }
 
 fn escape(unit: u16, ascii: &mut Vec<u8>) {
