@@ -1,6 +1,6 @@
 //! The load tools of Kariz' benchmark kit, as a library for the demo and the end-to-end tests: std threads and epoll,
 //! nothing of Kariz itself. Without the feature `runtimes` there is no async runtime in it; the program needs that feature
-//! for some of its contenders, and `pictures` for what it publishes.
+//! for some of its contenders, `nodes` for its panel, and `pictures` for what it publishes.
 //!
 //! - [`pattern`]: data that knows its position; every receiver compares what came with what belongs there.
 //! - [`request`]: the first bytes of a connection tell the target what to do on it.
@@ -11,7 +11,7 @@
 //! - [`contender`]: the relays of this kit: the limits, and what runtimes cost.
 //! - [`pacing`]: a sender that is no faster than it is told.
 //! - [`path`]: two network namespaces with a delay between them, which can be cut.
-//! - [`process`]: CPU time, memory and descriptors of a process.
+//! - [`process`]: CPU time, memory, descriptors, threads and children of a process.
 //! - [`poller`]: epoll, safely.
 //!
 //! A test through a tunnel needs three lines:

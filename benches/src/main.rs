@@ -22,8 +22,10 @@ enum Command {
     Compare(kit::compare::Options),
     /// Distance: how long new visitors wait over a path with 100 ms round trip (needs root).
     Distance(kit::distance::Options),
-    /// The checks whose numbers are too big for a test run: 1 GiB, 100,000 connections, 1,000 kills.
+    /// The checks whose numbers are too big for a test run: 1 GiB, 100,000 connections, 1,000 kills, 200 restarts.
     Soak(kit::soak::Options),
+    /// `kariz node` beside the program that it replaces: memory, start, pings, starts of the core. Fails if a target is missed.
+    Node(kit::node::Options),
     /// The tables of the README and their picture, from a result file of `compare`.
     Publish(kit::publish::Options),
     /// Becomes another program that does not outlive its parent (the other commands start everything this way).
@@ -62,6 +64,7 @@ fn main() -> anyhow::Result<()> {
         Command::Compare(options) => kit::compare::run(&options),
         Command::Distance(options) => kit::distance::run(&options),
         Command::Soak(options) => kit::soak::run(&options),
+        Command::Node(options) => kit::node::run(&options),
         Command::Publish(options) => kit::publish::run(&options),
         Command::Contend { kind, from, to } => contend(kind, from, to),
         Command::Lead { command } => lead(&command),

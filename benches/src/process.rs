@@ -1,4 +1,4 @@
-//! What a process costs: CPU time, memory and descriptors, read from outside.
+//! What a process costs: CPU time, memory, descriptors, threads and children, read from outside.
 #![allow(unsafe_code)] // Two calls: no safe crate in the tree reads the CPU clock of another process.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -50,12 +50,50 @@ pub fn memory(pid: u32) -> io::Result<Memory> {
     parse_rollup(&text).ok_or_else(|| io::Error::other(format!("/proc/{pid}/smaps_rollup: unknown format")))
 }
 
+/// The most memory that was ever resident of a process, in bytes.
+///
+/// # Errors
+/// There is no such process.
+pub fn peak_rss(pid: u32) -> io::Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    kib_field(&text, "VmHWM").ok_or_else(|| io::Error::other(format!("/proc/{pid}/status: unknown format")))
+}
+
 /// Counts the open descriptors of a process.
 ///
 /// # Errors
 /// There is no such process, or it belongs to someone else.
 pub fn descriptors(pid: u32) -> io::Result<usize> {
     Ok(std::fs::read_dir(format!("/proc/{pid}/fd"))?.count())
+}
+
+/// Counts the threads of a process.
+///
+/// # Errors
+/// There is no such process.
+pub fn threads(pid: u32) -> io::Result<usize> {
+    Ok(std::fs::read_dir(format!("/proc/{pid}/task"))?.count())
+}
+
+/// The children of a process, those that ended and were not waited for (zombies) included.
+///
+/// # Errors
+/// There is no such process.
+pub fn children(pid: u32) -> io::Result<Vec<u32>> {
+    let mut children = Vec::new();
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may end between listing and looking.
+        let list = std::fs::read_to_string(task?.path().join("children")).unwrap_or_default();
+        children.extend(list.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+    }
+    Ok(children)
+}
+
+/// Whether a process is there and not a zombie.
+pub fn runs(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").and_then(|(_, fields)| fields.chars().next());
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
 /// Raises the soft limit of open descriptors of this process to the hard one, and returns it.
@@ -82,22 +120,20 @@ pub fn lift_descriptor_limit(at_least: u64) -> u64 {
 }
 
 fn parse_rollup(text: &str) -> Option<Memory> {
-    let field = |name: &str| {
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        line.trim()
-            .strip_suffix("kB")?
-            .trim()
-            .parse::<u64>()
-            .ok()
-            .map(|kib| kib * 1024)
-    };
     Some(Memory {
-        rss: field("Rss")?,
-        pss: field("Pss")?,
-        anonymous: field("Anonymous")?,
+        rss: kib_field(text, "Rss")?,
+        pss: kib_field(text, "Pss")?,
+        anonymous: kib_field(text, "Anonymous")?,
     })
+}
+
+/// The bytes of a line `name: 12 kB`.
+fn kib_field(text: &str, name: &str) -> Option<u64> {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    let kib = line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?;
+    Some(kib * 1024)
 }
 
 #[cfg(test)]
@@ -127,9 +163,29 @@ mod tests {
     }
 
     #[test]
+    fn a_zombie_is_a_child_that_does_not_run() {
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let (own, pid) = (std::process::id(), child.id());
+        assert!(runs(pid) && children(own).unwrap().contains(&pid));
+        drop(child.stdin.take());
+        while runs(pid) {
+            std::thread::yield_now();
+        }
+        assert!(children(own).unwrap().contains(&pid), "nobody waited for it");
+        child.wait().unwrap();
+        assert!(!children(own).unwrap().contains(&pid));
+        assert!(threads(own).unwrap() > 0);
+    }
+
+    #[test]
     fn own_memory_and_descriptors_are_readable() {
         let own = std::process::id();
-        assert!(memory(own).unwrap().rss > 100_000);
+        let now = memory(own).unwrap().rss;
+        assert!(now > 100_000 && peak_rss(own).unwrap() > 100_000);
         assert!(descriptors(own).unwrap() > 2);
         assert!(raise_descriptor_limit() > 0);
     }

@@ -28,12 +28,20 @@ impl Process {
         Ok(Self { child, log })
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn cpu_time(&self) -> Result<Duration> {
         process::cpu_time(self.child.id()).with_context(|| self.obituary())
     }
 
     pub(crate) fn memory(&self) -> Result<Memory> {
         process::memory(self.child.id()).with_context(|| self.obituary())
+    }
+
+    pub(crate) fn peak_rss(&self) -> Result<u64> {
+        process::peak_rss(self.child.id()).with_context(|| self.obituary())
     }
 
     pub(crate) fn descriptors(&self) -> Result<usize> {

@@ -62,27 +62,24 @@ const MAX_CARRIERS: u32 = 20_000;
 impl Kariz {
     /// Finds or builds the program, unless the options leave it out; files go to `folder`.
     pub(crate) fn prepare(options: &KarizOptions, folder: &Path) -> Result<Option<Self>> {
-        let program = match &options.kariz {
-            _ if options.limits_only => return Ok(None),
-            Some(path) => path
-                .canonicalize()
-                .with_context(|| format!("no program at {}", path.display()))?,
-            None => build()?,
-        };
+        if options.limits_only {
+            return Ok(None);
+        }
         Ok(Some(Self {
-            program,
+            program: program(options.kariz.as_deref())?,
             workers: options.workers,
             io: options.io.clone(),
             folder: folder.to_owned(),
         }))
     }
 
+    /// Its executable.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
     pub(crate) fn version(&self) -> String {
-        let output = Command::new(&self.program).arg("--version").output();
-        output.map_or_else(
-            |error| error.to_string(),
-            |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
-        )
+        version(&self.program)
     }
 
     /// The public end: takes visitors at `public`, carriers at `carriers`.
@@ -144,6 +141,25 @@ impl Lane {
             Self::Mux => "tcpmux",
         }
     }
+}
+
+/// The given executable, or one that is built now.
+pub(crate) fn program(given: Option<&Path>) -> Result<PathBuf> {
+    match given {
+        Some(path) => path
+            .canonicalize()
+            .with_context(|| format!("no program at {}", path.display())),
+        None => build(),
+    }
+}
+
+/// What `kariz --version` says.
+pub(crate) fn version(program: &Path) -> String {
+    let output = Command::new(program).arg("--version").output();
+    output.map_or_else(
+        |error| error.to_string(),
+        |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+    )
 }
 
 /// Builds `kariz` with fat LTO, as it is shipped, and returns where cargo put it.

@@ -2,6 +2,7 @@
 
 pub(crate) mod compare;
 pub(crate) mod distance;
+pub(crate) mod node;
 pub(crate) mod publish;
 pub(crate) mod soak;
 

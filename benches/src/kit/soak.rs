@@ -3,10 +3,12 @@
 
 mod growth;
 mod kills;
+mod restarts;
 
 use super::contestant::Contestant;
 use super::kariz::KarizOptions;
 use super::machine::Machine;
+use super::node::xray;
 use super::pair::{Addresses, Plan};
 use super::peers::Peers;
 use super::programs::Programs;
@@ -16,6 +18,7 @@ use kariz_bench::target::Target;
 use kariz_bench::visitor;
 use serde::Serialize;
 use std::net::{Ipv4Addr, TcpStream};
+use std::path::PathBuf;
 use std::time::Duration;
 
 #[derive(Debug, Serialize, clap::Args)]
@@ -29,6 +32,12 @@ pub(crate) struct Options {
     /// Processes killed in the midst of transfers, over both lanes.
     #[arg(long, default_value_t = 1000)]
     kills: u32,
+    /// Restarts of a node's core.
+    #[arg(long, default_value_t = 200)]
+    restarts: u32,
+    /// That core; without it XRAY_EXECUTABLE_PATH, or `xray` on PATH.
+    #[arg(long, value_name = "PATH")]
+    xray: Option<PathBuf>,
     /// Chooses the random moments and lengths.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -39,6 +48,10 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let (record, machine) = (Record::begin("soak"), Machine::of_this());
     let folder = tempfile::tempdir()?;
+    // What is missing is said at once, not after an hour.
+    let core = (options.restarts > 0)
+        .then(|| xray(options.xray.as_deref()))
+        .transpose()?;
     let programs = Programs::prepare(&options.kariz, Peers::default(), folder.path())?;
     // Without Kariz the kit itself can be tried.
     let contestants = if programs.has_kariz() {
@@ -48,6 +61,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     };
     let mut verdicts = Vec::new();
     let mut kills = Vec::new();
+    if let Some(core) = core.filter(|_| programs.has_kariz()) {
+        verdicts.extend(restarts::run(&programs, &core, options.restarts)?);
+    }
     for who in contestants {
         let target = Target::start((Ipv4Addr::LOCALHOST, 0).into())?;
         let plan = Plan::new(who, Addresses::local(target.address())?, &programs);

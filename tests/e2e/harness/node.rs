@@ -7,6 +7,8 @@ use super::scene::Scene;
 use super::tunnel::is_listening;
 use super::wait::{eventually, within};
 use super::{Context, Duration, Result, SOON, SocketAddr, bail};
+pub use kariz_bench::process::runs;
+use kariz_bench::process::{children, threads};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -204,22 +206,14 @@ impl Node {
 
     /// Its children that still run.
     pub fn children(&self) -> Result<Vec<u32>> {
-        Ok(self.all_children()?.into_iter().filter(|pid| runs(*pid)).collect())
+        let all = children(self.process.pid())?;
+        Ok(all.into_iter().filter(|pid| runs(*pid)).collect())
     }
 
     /// Its children that have ended and were not waited for.
     pub fn zombies(&self) -> Result<Vec<u32>> {
-        Ok(self.all_children()?.into_iter().filter(|pid| !runs(*pid)).collect())
-    }
-
-    fn all_children(&self) -> Result<Vec<u32>> {
-        let mut children = Vec::new();
-        for task in std::fs::read_dir(format!("/proc/{}/task", self.process.pid()))? {
-            // A thread may end between listing and looking.
-            let list = std::fs::read_to_string(task?.path().join("children")).unwrap_or_default();
-            children.extend(list.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
-        }
-        Ok(children)
+        let all = children(self.process.pid())?;
+        Ok(all.into_iter().filter(|pid| !runs(*pid)).collect())
     }
 
     /// The core's process.
@@ -232,15 +226,8 @@ impl Node {
 
     /// Threads of the process.
     pub fn threads(&self) -> Result<usize> {
-        Ok(std::fs::read_dir(format!("/proc/{}/task", self.process.pid()))?.count())
+        Ok(threads(self.process.pid())?)
     }
-}
-
-/// Whether a process is there and not a zombie.
-pub fn runs(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit_once(") ").and_then(|(_, fields)| fields.chars().next());
-    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
 /// Waits until a process is gone.

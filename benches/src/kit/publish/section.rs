@@ -1,11 +1,8 @@
-//! The generated part of the README.
+//! The generated parts of the README.
 
 use super::{cast, columns, notes, table};
 use crate::kit::compare::Report;
 use anyhow::{Context, Result};
-
-const BEGIN: &str = "<!-- compare:begin -->\n";
-const END: &str = "<!-- compare:end -->\n";
 
 const SPEED: &str = "### Tunnels, and relays in pairs\n\n\
     Medians of all rounds (memory and the long path: of two); of bulk the mean of up and down. CPU time and memory (PSS) are those of both processes together.\n\
@@ -15,7 +12,7 @@ const SPEED: &str = "### Tunnels, and relays in pairs\n\n\
 const VISITOR: &str = "Round trips of 64 bytes on one connection, alone and beside other streams; what one of 9,000 idle visitors \
     costs\n(descriptors: of the process that has more); the start of both processes.\n\n";
 
-/// Everything between the markers.
+/// What `compare` found.
 pub(super) fn of(report: &Report) -> String {
     let (results, options) = (&report.results, &report.options);
     let (two, one) = (cast::two_hops(), cast::one_hop());
@@ -52,11 +49,12 @@ fn under(heading: &str, body: String) -> String {
     }
 }
 
-/// `readme` with `section` between the markers.
-pub(super) fn replaced(readme: &str, section: &str) -> Result<String> {
-    let (before, rest) = readme.split_once(BEGIN).with_context(|| missing(BEGIN))?;
-    let (_, after) = rest.split_once(END).with_context(|| missing(END))?;
-    Ok(format!("{before}{BEGIN}\n{section}\n{END}{after}"))
+/// `readme` with `section` between the markers of `name`.
+pub(super) fn replaced(readme: &str, name: &str, section: &str) -> Result<String> {
+    let (begin, end) = (format!("<!-- {name}:begin -->\n"), format!("<!-- {name}:end -->\n"));
+    let (before, rest) = readme.split_once(&begin).with_context(|| missing(&begin))?;
+    let (_, after) = rest.split_once(&end).with_context(|| missing(&end))?;
+    Ok(format!("{before}{begin}\n{section}\n{end}{after}"))
 }
 
 fn missing(marker: &str) -> String {
@@ -69,11 +67,14 @@ mod tests {
 
     #[test]
     fn only_what_is_between_the_markers_is_replaced() {
+        const BEGIN: &str = "<!-- compare:begin -->\n";
+        const END: &str = "<!-- compare:end -->\n";
         let readme = format!("a\n{BEGIN}old\n{END}b\n");
-        let once = replaced(&readme, "new\n").unwrap();
+        let once = replaced(&readme, "compare", "new\n").unwrap();
         assert_eq!(once, format!("a\n{BEGIN}\nnew\n\n{END}b\n"));
-        assert_eq!(replaced(&once, "new\n").unwrap(), once);
-        assert!(replaced("without markers", "new\n").is_err());
-        assert!(replaced(&format!("{END}{BEGIN}"), "new\n").is_err());
+        assert_eq!(replaced(&once, "compare", "new\n").unwrap(), once);
+        assert!(replaced(&readme, "node", "new\n").is_err());
+        assert!(replaced("without markers", "compare", "new\n").is_err());
+        assert!(replaced(&format!("{END}{BEGIN}"), "compare", "new\n").is_err());
     }
 }

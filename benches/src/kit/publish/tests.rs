@@ -1,16 +1,20 @@
 use super::*;
 
-const HOW_TO_MEND: &str = "the README or its picture is not what benches/results/compare.json gives: run \
+const HOW_TO_MEND: &str = "the README or its picture is not what benches/results/compare.json and node.json give: run \
                            `cargo run --release -p kariz-bench -- publish`, and commit what it writes";
 
-fn committed() -> Report {
-    read(&report::folder().join(RESULT)).expect("benches/results/compare.json is a result of `compare`")
+fn committed() -> compare::Report {
+    read(None, COMPARISON, compare::COMMAND).expect("benches/results/compare.json is a result of `compare`")
+}
+
+fn committed_nodes() -> kit_node::Report {
+    read(None, NODES, kit_node::COMMAND).expect("benches/results/node.json is a result of `node`")
 }
 
 #[test]
 fn the_readme_shows_what_was_measured() {
     let readme = text(&readme_path()).expect("there is a README");
-    let fresh = section::replaced(&readme, &section::of(&committed())).expect("it has the markers");
+    let fresh = sections(&readme, &committed(), &committed_nodes()).expect("it has the markers");
     assert!(readme == fresh, "{HOW_TO_MEND}");
 }
 
@@ -23,6 +27,7 @@ fn the_picture_shows_what_was_measured() {
 #[test]
 fn a_result_of_another_command_is_refused() {
     let other = report::folder().join("distance.json");
-    let error = read(&other).expect_err("it is a result of `distance`");
+    let error = read::<serde_json::Value, serde_json::Value>(Some(&other), COMPARISON, compare::COMMAND)
+        .expect_err("it is a result of `distance`");
     assert!(format!("{error:#}").contains("a result of `distance`"), "{error:#}");
 }
