@@ -1,6 +1,8 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
+use kariz_actors::node::settings::VARIABLES;
+use std::fmt::Write;
 use std::path::PathBuf;
 
 /// Reverse tunnel and relay for hosts with a lot of bandwidth.
@@ -23,6 +25,7 @@ pub(crate) enum Command {
     /// Run every section that the file has
     Run(ConfigArgs),
     /// Run a proxy core for a Marzban panel; set up by the environment, as marzban-node is
+    #[command(after_help = variables_of_a_node())]
     Node,
     /// Validate a file, or the environment of a node, and say every problem in it
     Check(CheckArgs),
@@ -95,6 +98,20 @@ pub(crate) struct CertNodeArgs {
     /// Replace files that are there
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// The environment of `kariz node`, for its help.
+fn variables_of_a_node() -> String {
+    let mut text = "Environment, or `.env` in the working directory or above:\n".to_owned();
+    for variable in VARIABLES {
+        // Written to a string: nothing that can fail.
+        let _ = write!(text, "  {:<22} {}", variable.name, variable.about);
+        if !variable.default.is_empty() {
+            let _ = write!(text, " [default: {}]", variable.default);
+        }
+        text.push('\n');
+    }
+    text
 }
 
 #[cfg(test)]

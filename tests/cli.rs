@@ -85,6 +85,18 @@ fn help_and_version_exit_with_0() {
 }
 
 #[test]
+fn the_help_of_a_node_names_its_variables() {
+    let help = kariz(&["node", "--help"]);
+    let text = String::from_utf8_lossy(&help.stdout).into_owned();
+    for variable in kariz_actors::node::settings::VARIABLES {
+        assert!(
+            text.contains(variable.name) && text.contains(variable.default),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn check_accepts_the_examples() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rocket-examples");
     let mut seen = 0;

@@ -3,7 +3,7 @@
 //! Whatever acts on the core goes through here, in the order in which it came: a panel whose place was taken while its
 //! configuration was being read can no longer start anything.
 
-use super::core::{Launch, Mode, OutcomeSender, Prepared, Stop, Supervisor};
+use super::core::{Launch, Mode, Offer, OutcomeSender, Prepared, Stop, Supervisor};
 use super::state::{Session, State};
 use crate::driver::random;
 use kameo::prelude::*;
@@ -18,7 +18,8 @@ pub(crate) struct NodeSession {
     supervisor: ActorRef<Supervisor>,
 }
 
-/// A panel takes control. Whoever had it before has lost it, and with it the core. Answered with the new session's id.
+/// A panel takes control. Whoever had it before has lost it, and with it the core, unless `KARIZ_SOFT_TAKEOVER` keeps that for
+/// the new one. Answered with the new session's id.
 pub(crate) struct Connect {
     pub(crate) panel: IpAddr,
 }
@@ -75,7 +76,12 @@ impl Message<Connect> for NodeSession {
         self.state.set_session(Some(Session { id, panel }));
         if before.is_some() {
             tracing::warn!("New connection from {panel}, Core control access was taken away from previous client.");
-            self.stop_core().await;
+            if self.state.settings.soft_takeover {
+                // As in `stop_core`.
+                let _ = self.supervisor.ask(Offer).await;
+            } else {
+                self.stop_core().await;
+            }
         }
         tracing::info!("{panel} connected, Session ID = \"{id}\".");
         SessionId(id)

@@ -318,6 +318,8 @@ async fn unsuitable(scene: Scene) -> Result<()> {
         setup.show(certificate, "node-p256.key")?;
         let node = setup.start().await?;
         Panel::connect(&node).await?;
+        // Warnings come before it.
+        node.process.logs(SOON, "connected, Session ID").await?;
         let log = node.process.log();
         let warning = log.lines().find(|line| line.starts_with("WARNING"));
         ensure!(warning.is_none(), "{certificate} is good, but {warning:?}");

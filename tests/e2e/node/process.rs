@@ -17,6 +17,7 @@ pub fn trials() -> Vec<Trial> {
         .once("sigterm_during_a_start", sigterm_during_a_start)
         .once("kill_9_leaves_no_core", kill_9)
         .once("kill_9_during_a_start_leaves_no_core", kill_9_during_a_start)
+        .once("a_core_has_the_memory_pages_of_any_program", memory_pages)
         .once("a_core_that_floods_standard_error", stderr_flood)
         .once("a_core_that_floods_standard_output_before_it_is_ready", stdout_flood)
         .once("restarts_of_a_core_leave_nothing", restarts)
@@ -116,6 +117,22 @@ async fn kill_9_during_a_start(scene: Scene) -> Result<()> {
                 .with_context(|| format!("round {round}"))?;
         }
     }
+    Ok(())
+}
+
+/// The node keeps to small pages; its core, which the kernel would let inherit that, does not.
+async fn memory_pages(scene: Scene) -> Result<()> {
+    let (node, _core) = Node::start(&scene, NORMAL).await?;
+    Panel::connect(&node).await?.start(CONFIG).await?.expect(200)?;
+    let huge_pages = |process: &str| -> Result<String> {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+        let line = status.lines().find(|line| line.starts_with("THP_enabled:"));
+        Ok(line.context("the kernel tells of huge pages")?.trim_end().to_owned())
+    };
+    let (own, core) = (huge_pages("self")?, huge_pages(&node.core()?.to_string())?);
+    ensure!(core == own, "here {own:?}, in the core {core:?}");
+    let of_node = huge_pages(&node.process.pid().to_string())?;
+    ensure!(of_node.ends_with('0'), "in the node {of_node:?}");
     Ok(())
 }
 

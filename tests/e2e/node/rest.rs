@@ -2,6 +2,7 @@
 
 use crate::harness::fake_core::{FakeCore, NORMAL};
 use crate::harness::https::{Https, Login};
+use crate::harness::logs::Logs;
 use crate::harness::node::{Node, Setup, gone, runs};
 use crate::harness::panel::{CONFIG, Panel, request};
 use crate::harness::*;
@@ -12,6 +13,7 @@ pub fn trials() -> Vec<Trial> {
     Suite::new("node::rest")
         .once("a_panel_starts_restarts_and_stops_a_core", whole_life)
         .once("a_second_panel_takes_over_and_the_core_stops", take_over)
+        .once("a_soft_take_over_keeps_the_core", soft_take_over)
         .once("disconnect_needs_no_session_and_stops_the_core", disconnect)
         .once("a_core_that_dies_is_not_started_any_more", death)
         .once("requests_after_a_take_over_start_nothing", late_start)
@@ -59,13 +61,40 @@ async fn take_over(scene: Scene) -> Result<()> {
     first.start(CONFIG).await?.expect(403)?;
     second.ping().await?;
     second.start(CONFIG).await?.expect(200)?;
-    let log = node.process.log();
     for text in [
         "connected, Session ID = \"",
         "New connection from 127.0.0.1, Core control access was taken away from previous client.",
     ] {
-        ensure!(log.contains(text), "the log has no {text:?}:\n{log}");
+        node.process.logs(SOON, text).await?;
     }
+    Ok(())
+}
+
+async fn soft_take_over(scene: Scene) -> Result<()> {
+    let core = FakeCore::new(&scene, NORMAL)?;
+    let mut setup = Setup::new(&scene, &core.executable())?;
+    setup.set("KARIZ_SOFT_TAKEOVER", "true");
+    let node = setup.start().await?;
+    let mut first = Panel::connect(&node).await?;
+    first.start(CONFIG).await?.expect(200)?;
+    let pid = core.life(1).await?.pid;
+    let mut second = Panel::connect(&node).await?;
+    first.tell("/ping").await?.expect(403)?;
+    ensure!(
+        !second.started().await?,
+        "the core is the new panel's before it has started it"
+    );
+    second.start(CONFIG).await?.expect(200)?;
+    ensure!(node.core()? == pid, "the same configuration restarted the core");
+    let mut logs = Logs::open(&node, &second, "").await?;
+    core.say("still the same\n")?;
+    logs.until("still the same", SOON).await?;
+    ensure!(second.started().await?, "the core is the new panel's now");
+    // Another configuration is a start like any other.
+    let mut third = Panel::connect(&node).await?;
+    third.start(r#"{"inbounds":[],"outbounds":[]}"#).await?.expect(200)?;
+    ensure!(node.core()? != pid, "another configuration was not started");
+    gone(pid, SOON).await?;
     Ok(())
 }
 
@@ -80,10 +109,8 @@ async fn disconnect(scene: Scene) -> Result<()> {
     gone(pid, SOON).await?;
     panel.tell("/ping").await?.expect(403)?;
     panel.start(CONFIG).await?.expect(403)?;
-    let log = node.process.log();
     let line = format!("127.0.0.1 disconnected, Session ID = \"{}\".", panel.session);
-    ensure!(log.contains(&line), "the log has no {line:?}:\n{log}");
-    Ok(())
+    node.process.logs(SOON, &line).await
 }
 
 async fn death(scene: Scene) -> Result<()> {

@@ -9,9 +9,10 @@ mod tests;
 mod version;
 
 pub(crate) use spawn::Spawner;
-pub(crate) use supervisor::{Launch, Mode, Quit, Stop, Supervisor};
+pub(crate) use supervisor::{Launch, Mode, Offer, Quit, Stop, Supervisor};
 pub(crate) use version::find_version;
 
+use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 /// A configuration that is ready for the core.
@@ -20,6 +21,18 @@ pub(crate) struct Prepared {
     /// JSON in ASCII; or what kept it from being made although the request was fine, in the original's words: it is found
     /// out only where the original does, after the old core has stopped.
     pub(crate) json: Result<Vec<u8>, String>,
+    /// Of that JSON; only where cores may change hands (`KARIZ_SOFT_TAKEOVER`).
+    pub(crate) fingerprint: Option<Fingerprint>,
+}
+
+/// SHA-256 of a configuration: two that have the same are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    pub(crate) fn of(json: &[u8]) -> Self {
+        Self(Sha256::digest(json).into())
+    }
 }
 
 /// How a start went.

@@ -4,7 +4,7 @@
 //! taken until then. Nobody waits inside the actor; who asked for a start is answered when its outcome is known.
 
 use super::life::{End, Life};
-use super::{Outcome, OutcomeSender, Prepared};
+use super::{Fingerprint, Outcome, OutcomeSender, Prepared};
 use crate::node::state::State;
 use kameo::prelude::*;
 use std::convert::Infallible;
@@ -19,6 +19,9 @@ pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a core has to end after SIGTERM. Then it is killed.
 pub(super) const STOP_GRACE: Duration = Duration::from_millis(1_500);
+
+/// How long a core that is offered to the next panel runs on. Then it is stopped: nobody wants it.
+pub(super) const OFFER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Most requests that wait for the outcome of one start; what comes on top is answered like one that came too late.
 const MAX_WAITING: usize = 64;
@@ -43,6 +46,10 @@ struct Current {
     by_restart: bool,
     /// It was told to end.
     stopping: bool,
+    /// What it runs, if it may change hands.
+    fingerprint: Option<Fingerprint>,
+    /// The panel that started it is not in control any more. Until then the next one may start it as it is.
+    offered_until: Option<Instant>,
 }
 
 /// A start that was asked for.
@@ -67,6 +74,10 @@ pub(crate) struct Launch {
     pub(crate) config: Prepared,
     pub(crate) outcome: OutcomeSender,
 }
+
+/// Keeps the core for the panel that has taken control: if it starts what runs already, the core goes on. Until then it
+/// counts as not started, and [`OFFER_TIMEOUT`] later it is stopped. One that cannot change hands is stopped now.
+pub(crate) struct Offer;
 
 /// Tells the core to end, and does not wait for it.
 pub(crate) struct Stop;
@@ -103,6 +114,7 @@ impl Actor for Supervisor {
                 event = Self::event(&mut self.current) => match event {
                     Event::Ready => self.ready(),
                     Event::Ended(end) => self.ended(end),
+                    Event::NotWanted => self.stop(STOP_GRACE),
                 },
             }
         }
@@ -114,6 +126,8 @@ enum Event {
     /// It said so, or has lived long enough.
     Ready,
     Ended(End),
+    /// Nobody took what was offered.
+    NotWanted,
 }
 
 impl Supervisor {
@@ -123,6 +137,7 @@ impl Supervisor {
             life,
             waiting,
             deadline,
+            offered_until,
             ..
         }) = current
         else {
@@ -130,11 +145,18 @@ impl Supervisor {
         };
         let Life { task, ready, .. } = life;
         let someone_waits = !waiting.is_empty();
+        let offered_until = async {
+            match offered_until {
+                Some(instant) => tokio::time::sleep_until(*instant).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             ended = task => Event::Ended(ended.unwrap_or(End::Lost)),
             () = ready.notified(), if someone_waits => Event::Ready,
             () = tokio::time::sleep_until(*deadline), if someone_waits => Event::Ready,
+            () = offered_until => Event::NotWanted,
         }
     }
 
@@ -157,6 +179,17 @@ impl Supervisor {
         match &mut self.current {
             None => self.start(start),
             Some(current) if current.stopping => self.next = Some(start),
+            Some(current) if current.offered_until.is_some() => {
+                if mode == Mode::Start && current.runs(&start.config) {
+                    tracing::warn!("Xray core runs on: its configuration is the same");
+                    current.offered_until = None;
+                    self.state.set_started(true);
+                    answer(start.waiting, Outcome::Running);
+                } else {
+                    current.stop(STOP_GRACE);
+                    self.next = Some(start);
+                }
+            }
             Some(_) if mode == Mode::Start => answer(start.waiting, Outcome::AlreadyStarted),
             Some(current) if current.is_restarting() => current.join(start.waiting),
             Some(current) => {
@@ -172,7 +205,8 @@ impl Supervisor {
 
     fn start(&mut self, start: Start) {
         let Start { mode, config, waiting } = start;
-        let json = match config.json {
+        let Prepared { json, fingerprint } = config;
+        let json = match json {
             Ok(json) => json,
             Err(reason) => return self.failed(waiting, reason),
         };
@@ -182,6 +216,8 @@ impl Supervisor {
             deadline: Instant::now() + READY_TIMEOUT,
             by_restart: mode == Mode::Restart,
             stopping: false,
+            fingerprint,
+            offered_until: None,
         });
         self.state.set_started(true);
     }
@@ -221,6 +257,16 @@ impl Supervisor {
         answer(waiting, Outcome::Failed(reason));
     }
 
+    fn offer(&mut self) {
+        match &mut self.current {
+            Some(current) if current.may_change_hands() => {
+                current.offered_until = Some(Instant::now() + OFFER_TIMEOUT);
+                self.state.set_started(false);
+            }
+            _ => self.stop(STOP_GRACE),
+        }
+    }
+
     fn stop(&mut self, grace: Duration) {
         if let Some(Start { waiting, .. }) = self.next.take() {
             answer(waiting, Outcome::Failed("The core was stopped".into()));
@@ -238,6 +284,15 @@ impl Current {
         self.by_restart && !self.waiting.is_empty()
     }
 
+    /// Whether another panel may take it over: it is ready, and it is known what it runs.
+    fn may_change_hands(&self) -> bool {
+        !self.stopping && self.waiting.is_empty() && self.fingerprint.is_some()
+    }
+
+    fn runs(&self, config: &Prepared) -> bool {
+        self.fingerprint.is_some() && self.fingerprint == config.fingerprint
+    }
+
     fn join(&mut self, more: Vec<OutcomeSender>) {
         if self.waiting.len() < MAX_WAITING {
             self.waiting.extend(more);
@@ -248,6 +303,7 @@ impl Current {
 
     fn stop(&mut self, grace: Duration) {
         self.stopping = true;
+        self.offered_until = None;
         self.life.stop(grace);
     }
 }
@@ -264,6 +320,14 @@ impl Message<Launch> for Supervisor {
 
     async fn handle(&mut self, launch: Launch, _: &mut Context<Self, ()>) {
         self.launch(launch);
+    }
+}
+
+impl Message<Offer> for Supervisor {
+    type Reply = ();
+
+    async fn handle(&mut self, Offer: Offer, _: &mut Context<Self, ()>) {
+        self.offer();
     }
 }
 

@@ -51,6 +51,7 @@ impl Stage {
             },
             inbounds: Vec::new(),
             debug: false,
+            soft_takeover: true,
         };
         let state = State::new(settings, Spawner::start().unwrap());
         let supervisor = Supervisor::spawn(state.clone());
@@ -67,7 +68,11 @@ impl Stage {
 
     async fn launch_with(&self, mode: Mode, config: Vec<u8>) -> Outcome {
         let (outcome, told) = oneshot::channel();
-        let config = Prepared { json: Ok(config) };
+        let fingerprint = Some(Fingerprint::of(&config));
+        let config = Prepared {
+            json: Ok(config),
+            fingerprint,
+        };
         let launch = Launch { mode, config, outcome };
         self.supervisor.tell(launch).await.unwrap();
         timeout(PATIENCE, told).await.unwrap().unwrap()
@@ -116,6 +121,45 @@ async fn a_start_is_answered_when_the_core_says_that_it_is_ready() {
     assert!(stage.state.is_started());
     assert_eq!(stage.launch(Mode::Start).await, Outcome::AlreadyStarted);
     assert_eq!(stage.pids().len(), 1);
+}
+
+#[tokio::test]
+async fn an_offered_core_goes_on_with_what_it_runs_and_with_nothing_else() {
+    let stage = Stage::new(READY);
+    assert_eq!(stage.launch_with(Mode::Start, b"{}".to_vec()).await, Outcome::Running);
+    stage.supervisor.ask(Offer).await.unwrap();
+    assert!(!stage.state.is_started(), "it is not the new panel's yet");
+    assert_eq!(stage.launch_with(Mode::Start, b"{}".to_vec()).await, Outcome::Running);
+    assert!(stage.state.is_started());
+    assert_eq!(stage.pids().len(), 1, "the same configuration needs no other core");
+    assert_eq!(stage.launch(Mode::Start).await, Outcome::AlreadyStarted);
+
+    stage.supervisor.ask(Offer).await.unwrap();
+    assert_eq!(stage.launch_with(Mode::Start, b"{ }".to_vec()).await, Outcome::Running);
+    assert_eq!(stage.pids().len(), 2, "another configuration does");
+    assert!(!is_there(stage.pids()[0]));
+
+    stage.supervisor.ask(Offer).await.unwrap();
+    assert_eq!(
+        stage.launch_with(Mode::Restart, b"{ }".to_vec()).await,
+        Outcome::Running
+    );
+    assert_eq!(stage.pids().len(), 3, "who asks for a restart gets one");
+}
+
+#[tokio::test]
+async fn an_offered_core_that_nobody_takes_is_stopped() {
+    let stage = Stage::new(READY);
+    assert_eq!(stage.launch(Mode::Start).await, Outcome::Running);
+    stage.supervisor.ask(Offer).await.unwrap();
+    let pid = stage.pids()[0];
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(is_there(pid));
+    tokio::time::pause();
+    tokio::time::advance(supervisor::OFFER_TIMEOUT).await;
+    tokio::time::resume();
+    stage.eventually("the core is gone", |_| !is_there(pid)).await;
+    assert!(!stage.state.is_started());
 }
 
 #[tokio::test]

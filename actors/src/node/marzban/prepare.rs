@@ -3,7 +3,7 @@
 use super::ascii;
 use super::read_json::{self, Unreadable};
 use super::transform::{self, Additions};
-use crate::node::core::Prepared;
+use crate::node::core::{Fingerprint, Prepared};
 use crate::node::settings::Settings;
 use serde_json::json;
 use std::net::IpAddr;
@@ -43,5 +43,9 @@ pub(super) fn prepare(config: &str, settings: &Settings, panel: IpAddr) -> Resul
     let mut config =
         transform::transform(value, &additions).map_err(|misshapen| Unusable::Misshapen(misshapen.to_string()))?;
     let json = transform::raise_log_level(&mut config).map(|()| ascii::to_ascii(&config));
-    Ok(Prepared { json })
+    let fingerprint = match &json {
+        Ok(json) if settings.soft_takeover => Some(Fingerprint::of(json)),
+        _ => None,
+    };
+    Ok(Prepared { json, fingerprint })
 }

@@ -31,6 +31,8 @@ pub struct Settings {
     pub inbounds: Vec<String>,
     /// `DEBUG`: the core's lines go to the log, too.
     pub debug: bool,
+    /// `KARIZ_SOFT_TAKEOVER`: a panel that takes another's place and starts what runs already takes the running core over.
+    pub soft_takeover: bool,
 }
 
 /// A variable of the environment.
@@ -40,26 +42,45 @@ pub struct Variable {
     pub name: &'static str,
     /// What holds where it is not set.
     pub default: &'static str,
+    /// What it is, in a few words.
+    pub about: &'static str,
 }
 
-/// Every variable that the node reads, with the original's defaults.
+/// Every variable that the node reads, with the original's defaults. Those that the original does not know begin with `KARIZ_`.
 pub const VARIABLES: &[Variable] = &[
-    variable("SERVICE_HOST", "0.0.0.0"),
-    variable("SERVICE_PORT", "62050"),
-    variable("XRAY_API_HOST", "0.0.0.0"),
-    variable("XRAY_API_PORT", "62051"),
-    variable("XRAY_EXECUTABLE_PATH", "/usr/local/bin/xray"),
-    variable("XRAY_ASSETS_PATH", "/usr/local/share/xray"),
-    variable("SSL_CERT_FILE", "/var/lib/marzban-node/ssl_cert.pem"),
-    variable("SSL_KEY_FILE", "/var/lib/marzban-node/ssl_key.pem"),
-    variable("SSL_CLIENT_CERT_FILE", ""),
-    variable("DEBUG", "false"),
-    variable("SERVICE_PROTOCOL", "rest"),
-    variable("INBOUNDS", ""),
+    variable("SERVICE_HOST", "0.0.0.0", "where panels connect: address"),
+    variable("SERVICE_PORT", "62050", "and port"),
+    variable("XRAY_API_HOST", "0.0.0.0", "where the core's API listens: address"),
+    variable("XRAY_API_PORT", "62051", "and port"),
+    variable("XRAY_EXECUTABLE_PATH", "/usr/local/bin/xray", "the core"),
+    variable(
+        "XRAY_ASSETS_PATH",
+        "/usr/local/share/xray",
+        "its lists of countries and sites",
+    ),
+    variable(
+        "SSL_CERT_FILE",
+        "/var/lib/marzban-node/ssl_cert.pem",
+        "the node's certificate, made if it is missing",
+    ),
+    variable("SSL_KEY_FILE", "/var/lib/marzban-node/ssl_key.pem", "its key"),
+    variable("SSL_CLIENT_CERT_FILE", "", "certificates of the panels; has to be set"),
+    variable("DEBUG", "false", "whether the core's lines are logged, too"),
+    variable("SERVICE_PROTOCOL", "rest", "no other is spoken"),
+    variable(
+        "INBOUNDS",
+        "",
+        "tags of the inbounds that the core gets, with commas between them; nothing: all",
+    ),
+    variable(
+        "KARIZ_SOFT_TAKEOVER",
+        "false",
+        "whether a panel in another's place takes its core, too, if it starts the same",
+    ),
 ];
 
-const fn variable(name: &'static str, default: &'static str) -> Variable {
-    Variable { name, default }
+const fn variable(name: &'static str, default: &'static str, about: &'static str) -> Variable {
+    Variable { name, default, about }
 }
 
 /// Where certificates and keys are.
@@ -215,17 +236,19 @@ impl<'a> Reader<'a> {
         let core = self.text("XRAY_EXECUTABLE_PATH");
         let search = (self.environment)("PATH").unwrap_or_default();
         let program = value::program(&core, &search);
-        if let Err(reason) = &program {
-            self.crash("XRAY_EXECUTABLE_PATH", core, reason);
+        match &program {
+            Ok(path) if value::raises_rights(path) => self.warnings.push(format!(
+                "XRAY_EXECUTABLE_PATH={}: it has file capabilities or sets its user: such a core lives on if the node is killed",
+                path.display()
+            )),
+            Ok(_) => {}
+            Err(reason) => self.crash("XRAY_EXECUTABLE_PATH", core, reason),
         }
         let inbounds = self.text("INBOUNDS");
         let service_port = self.port("SERVICE_PORT");
         let api_port = self.port("XRAY_API_PORT");
-        let debug = self.parsed(
-            "DEBUG",
-            "y, yes, t, true, on or 1, or n, no, f, false, off or 0",
-            value::truth,
-        );
+        let debug = self.truth("DEBUG");
+        let soft_takeover = self.truth("KARIZ_SOFT_TAKEOVER");
         Some(Settings {
             service_host: self.host("SERVICE_HOST"),
             service_port: service_port?,
@@ -241,6 +264,7 @@ impl<'a> Reader<'a> {
                 .map(ToOwned::to_owned)
                 .collect(),
             debug: debug?,
+            soft_takeover: soft_takeover?,
         })
     }
 
@@ -266,6 +290,14 @@ impl<'a> Reader<'a> {
         self.parsed(name, "a number from 0 to 65535", |text| {
             value::int(text).and_then(|port| u16::try_from(port).ok())
         })
+    }
+
+    fn truth(&mut self, name: &'static str) -> Option<bool> {
+        self.parsed(
+            name,
+            "y, yes, t, true, on or 1, or n, no, f, false, off or 0",
+            value::truth,
+        )
     }
 
     fn parsed<T>(&mut self, name: &'static str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {

@@ -1,10 +1,10 @@
 //! The environment and `.env`.
 
 use super::*;
+use std::os::unix::fs::PermissionsExt;
 
 /// A folder with a core and a panel's certificate.
 fn folder() -> (tempfile::TempDir, [(&'static str, String); 2]) {
-    use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let core = folder.path().join("xray");
     std::fs::write(&core, "#!/bin/sh\n").unwrap();
@@ -53,7 +53,7 @@ fn what_is_not_set_has_the_originals_default() {
     );
     assert_eq!(settings.files.key, Path::new("/var/lib/marzban-node/ssl_key.pem"));
     assert_eq!(settings.assets, Path::new("/usr/local/share/xray"));
-    assert!(settings.inbounds.is_empty() && !settings.debug);
+    assert!(settings.inbounds.is_empty() && !settings.debug && !settings.soft_takeover);
 }
 
 #[test]
@@ -237,6 +237,20 @@ fn a_core_without_a_path_is_looked_for() {
         .settings
         .unwrap_err();
     assert_eq!(refused.problems[0].variable, "XRAY_EXECUTABLE_PATH");
+}
+
+#[test]
+fn a_core_that_outlives_its_node_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let core = folder.path().join("xray");
+    std::fs::write(&core, "").unwrap();
+    let warnings = |mode| {
+        std::fs::set_permissions(&core, std::fs::Permissions::from_mode(mode)).unwrap();
+        read(&[("XRAY_EXECUTABLE_PATH", core.to_str().unwrap())], "").warnings
+    };
+    assert_eq!(warnings(0o755), [""; 0]);
+    let [warning] = &warnings(0o4755)[..] else { panic!() };
+    assert!(warning.contains("lives on if the node is killed"), "{warning}");
 }
 
 #[test]

@@ -54,6 +54,16 @@ pub(super) fn program(named: &str, search: &str) -> Result<PathBuf, String> {
     is_program(&path).map(|()| path)
 }
 
+/// Whether the kernel gives a program more rights than whoever starts it has: then it takes the signal from it that is to
+/// end it with its parent (prctl(2), PR_SET_PDEATHSIG).
+pub(super) fn raises_rights(program: &Path) -> bool {
+    const SET_ID: u32 = 0o6000;
+    let sets_id = std::fs::metadata(program).is_ok_and(|metadata| metadata.permissions().mode() & SET_ID != 0);
+    let mut nothing: [u8; 0] = [];
+    // Asked for with no room for it, the kernel says how long the attribute is.
+    sets_id || rustix::fs::getxattr(program, "security.capability", &mut nothing).is_ok_and(|length| length > 0)
+}
+
 fn is_program(path: &Path) -> Result<(), String> {
     let metadata = std::fs::metadata(path).map_err(|error| format!("the core cannot be run: {error}"))?;
     if !metadata.is_file() {
