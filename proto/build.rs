@@ -2,14 +2,26 @@
 
 use std::error::Error;
 
-/// Every schema of the crate.
-const SCHEMAS: &[&str] = &["schema/session.proto"];
+/// Every schema of the crate, below `schema/`.
+const SCHEMAS: &[&str] = &[
+    "session.proto",
+    "panel.proto",
+    "xray/handler.proto",
+    "xray/stats.proto",
+    "xray/vmess.proto",
+    "xray/vless.proto",
+    "xray/trojan.proto",
+    "xray/shadowsocks.proto",
+    "xray/shadowsocks_2022.proto",
+    "xray/hysteria.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    for schema in SCHEMAS {
-        println!("cargo::rerun-if-changed={schema}");
-    }
+    println!("cargo::rerun-if-changed=schema");
     let descriptors = protox::compile(SCHEMAS, ["schema"])?;
-    prost_build::Config::new().compile_fds(descriptors)?;
+    // A message in a message is known by its name.
+    prost_build::Config::new()
+        .enable_type_names()
+        .compile_fds(descriptors)?;
     Ok(())
 }

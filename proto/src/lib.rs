@@ -9,6 +9,8 @@
 //! | [`control`] | the commands, events and snapshots that cross between control plane and data plane |
 //! | [`smux`] | the smux v1/v2 multiplexing protocol: frames, streams, windows, scheduler |
 //! | [`session`] | Kariz' own session protocol: handshake, messages, carriers, tickets (`proto/SESSION.md`) |
+//! | [`panel`] | the messages between Gozargah and PasarGuard panels and a node |
+//! | [`xray`] | the messages of xray-core's API that a node needs |
 //! | [`proxy_protocol`] | the header that tells a target who its visitor is |
 //! | [`bucket`] | the token bucket behind every rate limit |
 #![forbid(unsafe_code)]
@@ -16,6 +18,8 @@
 pub mod bucket;
 pub mod control;
 pub mod model;
+pub mod panel;
 pub mod proxy_protocol;
 pub mod session;
 pub mod smux;
+pub mod xray;
