@@ -4,6 +4,7 @@
 //! because the kernel would answer them with a reset, and a reset takes an alert back (`spec/node-marzban.md`, 2, item 1).
 
 use super::StartError;
+use super::gozargah::Door;
 use super::marzban::Panel;
 use super::settings::Settings;
 use crate::shared::Guarded;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -56,20 +57,29 @@ pub(crate) async fn bind(settings: &Settings) -> Result<TcpListener, StartError>
         })
 }
 
+/// Who serves a connection once it is encrypted.
+pub(crate) enum Service {
+    Marzban(Panel),
+    Gozargah(Door),
+}
+
 /// What all connections share.
 pub(crate) struct Port {
     acceptor: TlsAcceptor,
-    panel: Panel,
+    service: Service,
+    stopping: watch::Receiver<bool>,
     handshakes: Handshakes,
     places: Semaphore,
     lingering: Semaphore,
 }
 
 impl Port {
-    pub(crate) fn new(server: Arc<ServerConfig>, panel: Panel) -> Arc<Self> {
+    /// `stopping` becomes true when the node ends.
+    pub(crate) fn new(server: Arc<ServerConfig>, stopping: watch::Receiver<bool>, service: Service) -> Arc<Self> {
         Arc::new(Self {
             acceptor: server.into(),
-            panel,
+            service,
+            stopping,
             handshakes: Handshakes::default(),
             places: Semaphore::new(MAX_CONNECTIONS),
             lingering: Semaphore::new(MAX_LINGERING),
@@ -78,7 +88,7 @@ impl Port {
 
     /// Serves the port until the node ends.
     pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) {
-        let mut stopping = self.panel.stopping();
+        let mut stopping = self.stopping.clone();
         let mut number = 0;
         loop {
             let accepted = tokio::select! {
@@ -105,7 +115,10 @@ impl Port {
             handshakes = self.handshakes.0.lock().len(),
             connections = MAX_CONNECTIONS - self.places.available_permits(),
             lingering = MAX_LINGERING - self.lingering.available_permits(),
-            large_bodies = self.panel.large_bodies(),
+            large_bodies = match &self.service {
+                Service::Marzban(panel) => panel.large_bodies(),
+                Service::Gozargah(_) => 0,
+            },
             "gauges"
         );
     }
@@ -137,9 +150,10 @@ impl Port {
                 return self.end(stream).await;
             }
         };
-        let mut tls = match self.places.try_acquire() {
-            Ok(_place) => self.panel.serve(tls, client, local).await,
-            Err(_) => {
+        let mut tls = match (self.places.try_acquire(), &self.service) {
+            (Ok(_place), Service::Marzban(panel)) => panel.serve(tls, client, local).await,
+            (Ok(_place), Service::Gozargah(door)) => return door.serve(tls, client).await,
+            (Err(_), _) => {
                 tracing::warn!("{client}: there are {MAX_CONNECTIONS} connections already");
                 tls
             }

@@ -25,6 +25,7 @@ pub mod certificate;
 pub mod settings;
 
 mod core;
+mod gozargah;
 mod http;
 mod listen;
 mod log_hub;
@@ -37,10 +38,11 @@ pub use http::ACCESS_LOG;
 pub use marzban::{fuzz_node_body, fuzz_node_config};
 
 use self::core::{Spawner, Supervisor};
-use self::listen::Port;
+use self::gozargah::{Backend, Door, Live};
+use self::listen::{Port, Service};
 use self::marzban::Panel;
 use self::session::NodeSession;
-use self::settings::{Environment, Settings};
+use self::settings::{Access, Environment, Settings};
 use self::state::State;
 use crate::root::restarted;
 use kameo::prelude::*;
@@ -117,7 +119,7 @@ impl Node {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        let server = tls::for_node(&settings.files)?;
+        let server = tls::for_node(&settings)?;
         let spawner = Spawner::start().map_err(|error| StartError::Internal(error.to_string()))?;
         let state = State::new(settings, spawner);
         let listener = listen::bind(&state.settings).await?;
@@ -130,7 +132,7 @@ impl Node {
             .await
             .map_err(|error| StartError::Internal(error.to_string()))?;
         tokio::spawn(core::find_version(state.clone()));
-        let port = Port::new(server, Panel::new(state.clone(), actors.session.clone()));
+        let port = Port::new(server, state.stopping(), service(&state, &actors));
         tokio::spawn(port.clone().serve(listener));
         Ok(Self {
             state,
@@ -181,6 +183,11 @@ pub struct Checked {
 /// makes nothing. A pair that is missing is no problem where the node can make it.
 pub fn check(environment: Environment<'_>, directory: &Path) -> Checked {
     let reading = settings::read(environment, directory);
+    // Until it is known better, the certificate has to be good for the panels that ask most of it.
+    let access = reading
+        .settings
+        .as_ref()
+        .map_or(Access::Certificate, |settings| settings.access);
     let problems = reading
         .settings
         .err()
@@ -190,7 +197,7 @@ pub fn check(environment: Environment<'_>, directory: &Path) -> Checked {
         problems: problems.iter().map(ToString::to_string).collect(),
         warnings: reading.warnings,
     };
-    tls::check(&reading.files, &mut found);
+    tls::check(&reading.files, access, &mut found);
     found
 }
 
@@ -209,7 +216,22 @@ struct NodeRoot {
 #[derive(Clone, Reply)]
 struct Actors {
     session: ActorRef<NodeSession>,
+    backend: ActorRef<Backend>,
+    live: Live,
     supervisor: ActorRef<Supervisor>,
+}
+
+/// Who serves the connections, by what the settings ask of panels.
+fn service(state: &Arc<State>, actors: &Actors) -> Service {
+    match state.settings.access {
+        Access::Certificate => Service::Marzban(Panel::new(state.clone(), actors.session.clone())),
+        Access::Key(key) => Service::Gozargah(Door::new(
+            state.clone(),
+            actors.live.clone(),
+            actors.backend.clone(),
+            key,
+        )),
+    }
 }
 
 /// Asks for the actors.
@@ -221,11 +243,20 @@ impl Actor for NodeRoot {
 
     async fn on_start(state: Arc<State>, me: ActorRef<Self>) -> Result<Self, Infallible> {
         let supervisor = restarted(Supervisor::supervise(&me, state.clone())).spawn().await;
-        let session = restarted(NodeSession::supervise(&me, (state, supervisor.clone())))
+        let session = restarted(NodeSession::supervise(&me, (state.clone(), supervisor.clone())))
+            .spawn()
+            .await;
+        let live = Live::default();
+        let backend = restarted(Backend::supervise(&me, (state, live.clone(), supervisor.clone())))
             .spawn()
             .await;
         Ok(Self {
-            actors: Actors { session, supervisor },
+            actors: Actors {
+                session,
+                backend,
+                live,
+                supervisor,
+            },
         })
     }
 }

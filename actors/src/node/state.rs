@@ -81,6 +81,11 @@ impl State {
         *self.started.borrow()
     }
 
+    /// Changes of it.
+    pub(crate) fn starts(&self) -> watch::Receiver<bool> {
+        self.started.subscribe()
+    }
+
     /// For the supervisor alone.
     pub(super) fn set_started(&self, started: bool) {
         self.started.send_replace(started);

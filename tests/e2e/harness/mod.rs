@@ -3,6 +3,7 @@
 //! A test is an `async fn(Scene) -> anyhow::Result<()>`. The [`Scene`] gives it loopback addresses of its own, a
 //! directory and a [`Variant`] (lane and driver); everything it starts ends with it.
 
+pub mod bridge;
 pub mod config;
 pub mod exchange;
 pub mod fake_core;

@@ -18,8 +18,11 @@ const XRAY_MODULE: &str = "github.com/xtls/xray-core/main@v1.260327.0";
 /// The folder of the built core; its name changes with the version.
 const XRAY_FOLDER: &str = "xray-1.260327.0";
 
-/// The panel's libraries at its versions.
+/// The libraries of a Marzban panel at its versions.
 const REQUIREMENTS: &str = include_str!("../../python/requirements.txt");
+
+/// The libraries of Gozargah and PasarGuard panels.
+const BRIDGE_REQUIREMENTS: &str = include_str!("../../python/requirements-bridge.txt");
 
 /// Something that is made once. The error is text, because everybody who waits for it gets it.
 type Made = OnceLock<Result<PathBuf, Fault>>;
@@ -44,14 +47,31 @@ pub fn xray() -> Result<PathBuf> {
     })
 }
 
-/// A Python interpreter that has the panel's libraries.
+/// A Python interpreter that has a Marzban panel's libraries.
 pub fn python() -> Result<PathBuf> {
     static PYTHON: Made = OnceLock::new();
     get(&PYTHON, || {
-        let mut hash = DefaultHasher::new();
-        REQUIREMENTS.hash(&mut hash);
-        make(&format!("panel-{:016x}", hash.finish()), "bin/python", build_python)
+        make(&python_folder("panel", REQUIREMENTS), "bin/python", |folder| {
+            build_python(folder, REQUIREMENTS)
+        })
     })
+}
+
+/// A Python interpreter that has the libraries of Gozargah and PasarGuard panels.
+pub fn bridge() -> Result<PathBuf> {
+    static BRIDGE: Made = OnceLock::new();
+    get(&BRIDGE, || {
+        make(&python_folder("bridge", BRIDGE_REQUIREMENTS), "bin/python", |folder| {
+            build_python(folder, BRIDGE_REQUIREMENTS)
+        })
+    })
+}
+
+/// Another folder for other requirements.
+fn python_folder(name: &str, requirements: &str) -> String {
+    let mut hash = DefaultHasher::new();
+    requirements.hash(&mut hash);
+    format!("{name}-{:016x}", hash.finish())
 }
 
 /// Starts making something without waiting for it.
@@ -110,14 +130,14 @@ fn build_xray(folder: &Path) -> Result<()> {
     Ok(std::fs::rename(folder.join("main"), folder.join("xray"))?)
 }
 
-fn build_python(folder: &Path) -> Result<()> {
+fn build_python(folder: &Path, requirements: &str) -> Result<()> {
     let Some(python) = on_path("python3") else {
         bail!(Missing("python3 is missing"));
     };
     // Copied interpreters and absolute paths would not survive the folder's new name: only links and `python -m`.
     run(Command::new(python).args(["-m", "venv", "--symlinks"]).arg(folder))?;
-    let requirements = folder.join("requirements.txt");
-    std::fs::write(&requirements, REQUIREMENTS)?;
+    let file = folder.join("requirements.txt");
+    std::fs::write(&file, requirements)?;
     let mut install = Command::new(folder.join("bin/python"));
     install
         .args([
@@ -127,9 +147,11 @@ fn build_python(folder: &Path) -> Result<()> {
             "--quiet",
             "--disable-pip-version-check",
             "--no-input",
+            // The libraries of newer panels ask for a newer Python than they need.
+            "--ignore-requires-python",
             "-r",
         ])
-        .arg(requirements);
+        .arg(file);
     run(&mut install)
 }
 

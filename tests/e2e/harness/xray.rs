@@ -36,6 +36,27 @@ impl Inbounds {
         }
     }
 
+    /// The same without users, as panels send it that give the users apart.
+    pub fn empty_config(&self) -> Value {
+        let mut config = self.panel_config();
+        for inbound in config["inbounds"].as_array_mut().into_iter().flatten() {
+            if let Some(settings) = inbound["settings"].as_object_mut() {
+                settings.remove("clients");
+            }
+        }
+        config
+    }
+
+    /// The users of [`Users`] as such panels give them.
+    pub fn users() -> [Value; 2] {
+        let user = |email: &str, inbound: &str| {
+            json!({
+                "email": email, "id": USER_ID, "password": USER_PASSWORD, "method": METHOD, "inbounds": [inbound],
+            })
+        };
+        [user("1.alice", "VLESS TCP"), user("2.bob", "Shadowsocks TCP")]
+    }
+
     /// What a panel sends for these inbounds: with a stale API inbound of its own, as the real one does.
     pub fn panel_config(&self) -> Value {
         json!({
@@ -135,14 +156,26 @@ impl Users {
 
     /// Moves `count` bytes through each door to an echo and back, and compares them.
     pub async fn move_data(&self, scene: &Scene, count: u64) -> Result<()> {
-        for (name, door) in [("VLESS", self.vless), ("Shadowsocks", self.shadowsocks)] {
-            let moved = echo(door, scene.stream_seed(), count);
-            within(secs(60), &format!("data through {name}"), moved)
-                .await?
-                .with_context(|| format!("through {name}"))?;
-        }
-        Ok(())
+        self.through_vless(scene, count).await?;
+        self.through_shadowsocks(scene, count).await
     }
+
+    /// The same through VLESS alone.
+    pub async fn through_vless(&self, scene: &Scene, count: u64) -> Result<()> {
+        through("VLESS", self.vless, scene, count).await
+    }
+
+    /// The same through Shadowsocks alone.
+    pub async fn through_shadowsocks(&self, scene: &Scene, count: u64) -> Result<()> {
+        through("Shadowsocks", self.shadowsocks, scene, count).await
+    }
+}
+
+async fn through(name: &str, door: SocketAddr, scene: &Scene, count: u64) -> Result<()> {
+    let moved = echo(door, scene.stream_seed(), count);
+    within(secs(60), &format!("data through {name}"), moved)
+        .await?
+        .with_context(|| format!("through {name}"))
 }
 
 async fn echo(door: SocketAddr, seed: u64, count: u64) -> Result<()> {

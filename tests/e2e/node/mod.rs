@@ -1,8 +1,9 @@
-//! `kariz node` from the outside: what a Marzban panel, an operator and a core see of it.
+//! `kariz node` from the outside: what a panel, an operator and a core see of it.
 //!
-//! Written against `spec/node-marzban.md` and `spec/xray.md` alone. Suites that need the real core or the panel's own
+//! Written against `spec/node-marzban.md`, `spec/node-panel.md` and `spec/xray.md` alone. Suites that need the real core or the panel's own
 //! libraries wait for [`provision`]; the others have a core of their own (`harness/fake_core.rs`).
 
+mod bridge;
 mod core;
 mod environment;
 mod golden;
@@ -22,7 +23,7 @@ use crate::harness::{Result, provision as tools};
 use libtest_mimic::Trial;
 
 /// Suites that need the real core.
-const WITH_XRAY: [&str; 3] = [core::SUITE, growth::SUITE, panel::SUITE];
+const WITH_XRAY: [&str; 4] = [bridge::SUITE, core::SUITE, growth::SUITE, panel::SUITE];
 
 /// The order is by how long they wait.
 pub fn trials() -> Vec<Trial> {
@@ -40,6 +41,7 @@ pub fn trials() -> Vec<Trial> {
         liveness::trials(),
         core::trials(),
         panel::trials(),
+        bridge::trials(),
         growth::trials(),
     ];
     suites.into_iter().flatten().collect()
@@ -47,16 +49,20 @@ pub fn trials() -> Vec<Trial> {
 
 /// Starts making what these tests need, in the background.
 pub fn provision<'a>(selected: impl Iterator<Item = &'a str>) {
-    let (mut xray, mut python) = (false, false);
+    let (mut xray, mut python, mut bridge) = (false, false, false);
     for name in selected {
         xray |= WITH_XRAY.iter().any(|suite| name.starts_with(suite));
         python |= name.starts_with(panel::SUITE);
+        bridge |= name.starts_with(bridge::SUITE);
     }
     if xray {
         tools::begin(tools::xray);
     }
     if python {
         tools::begin(tools::python);
+    }
+    if bridge {
+        tools::begin(tools::bridge);
     }
 }
 
@@ -68,4 +74,9 @@ fn needs_xray() -> Result<()> {
 /// For suites that need the panel's libraries and the real core.
 fn needs_panel() -> Result<()> {
     tools::python().and_then(|_| tools::xray()).map(drop)
+}
+
+/// For suites that need the libraries of Gozargah and PasarGuard panels and the real core.
+fn needs_bridge() -> Result<()> {
+    tools::bridge().and_then(|_| tools::xray()).map(drop)
 }

@@ -1,7 +1,7 @@
 //! The supervisor with cores that do what a real one does not do on request: shell scripts.
 
 use super::*;
-use crate::node::settings::{Files, Settings};
+use crate::node::settings::{Access, Files, Settings};
 use crate::node::state::State;
 use kameo::prelude::*;
 use rustix::process::{Pid, test_kill_process};
@@ -50,6 +50,7 @@ impl Stage {
                 client_certificates: folder.path().into(),
             },
             inbounds: Vec::new(),
+            access: Access::Certificate,
             debug: false,
             soft_takeover: true,
         };

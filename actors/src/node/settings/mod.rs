@@ -6,6 +6,7 @@ mod value;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use uuid::Uuid;
 
 /// Most lines of a `.env` that are named because they are not understood; the others are counted.
 const MAX_NAMED_LINES: usize = 20;
@@ -29,10 +30,21 @@ pub struct Settings {
     pub files: Files,
     /// `INBOUNDS`: tags of the inbounds that the core gets; empty: all.
     pub inbounds: Vec<String>,
+    /// Who may drive the node.
+    pub access: Access,
     /// `DEBUG`: the core's lines go to the log, too.
     pub debug: bool,
     /// `KARIZ_SOFT_TAKEOVER`: a panel that takes another's place and starts what runs already takes the running core over.
     pub soft_takeover: bool,
+}
+
+/// What a panel shows to be let in, by which the kind of panel is known (`spec/node-panel.md`, Rules for us).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// A certificate of `SSL_CLIENT_CERT_FILE`: Marzban.
+    Certificate,
+    /// `API_KEY`: Gozargah and PasarGuard.
+    Key(Uuid),
 }
 
 /// A variable of the environment.
@@ -64,7 +76,16 @@ pub const VARIABLES: &[Variable] = &[
         "the node's certificate, made if it is missing",
     ),
     variable("SSL_KEY_FILE", "/var/lib/marzban-node/ssl_key.pem", "its key"),
-    variable("SSL_CLIENT_CERT_FILE", "", "certificates of the panels; has to be set"),
+    variable(
+        "SSL_CLIENT_CERT_FILE",
+        "",
+        "certificates of Marzban panels; this or API_KEY has to be set",
+    ),
+    variable(
+        "API_KEY",
+        "",
+        "key (a UUID) that Gozargah and PasarGuard panels show; goes before the certificates",
+    ),
     variable("DEBUG", "false", "whether the core's lines are logged, too"),
     variable("SERVICE_PROTOCOL", "rest", "no other is spoken"),
     variable(
@@ -222,15 +243,17 @@ impl<'a> Reader<'a> {
             };
             self.problem("SERVICE_PROTOCOL", protocol, reason);
         }
+        let access = self.access();
         let clients = self.text("SSL_CLIENT_CERT_FILE");
-        if clients.is_empty() {
+        let needs_clients = access == Some(Access::Certificate);
+        if needs_clients && clients.is_empty() {
             self.warnings.push(
                 "SSL_CLIENT_CERT_FILE is not set: everyone can connect to such a node, which is not secure".to_owned(),
             );
-            let reason =
-                "it has to name the file with the panel's certificate, which the panel shows when a node is added";
+            let reason = "it has to name the file with the certificate that a Marzban panel shows when a node is added; \
+                          for a Gozargah or PasarGuard panel set API_KEY instead";
             self.problem("SSL_CLIENT_CERT_FILE", clients, reason);
-        } else if !files.client_certificates.is_file() {
+        } else if needs_clients && !files.client_certificates.is_file() {
             self.problem("SSL_CLIENT_CERT_FILE", clients, "there is no such file");
         }
         let core = self.text("XRAY_EXECUTABLE_PATH");
@@ -263,9 +286,25 @@ impl<'a> Reader<'a> {
                 .filter(|tag| !tag.is_empty())
                 .map(ToOwned::to_owned)
                 .collect(),
+            access: access?,
             debug: debug?,
             soft_takeover: soft_takeover?,
         })
+    }
+
+    fn access(&mut self) -> Option<Access> {
+        let text = self.text("API_KEY");
+        if text.is_empty() {
+            return Some(Access::Certificate);
+        }
+        match Uuid::parse_str(&text) {
+            Ok(key) if !key.is_nil() => Some(Access::Key(key)),
+            _ => {
+                // A key is a secret, even a wrong one.
+                self.crash("API_KEY", "...".to_owned(), "expected a UUID, and not the one of zeros");
+                None
+            }
+        }
     }
 
     /// The value: of the environment, else of the file, else the default.

@@ -240,6 +240,26 @@ fn a_core_without_a_path_is_looked_for() {
 }
 
 #[test]
+fn a_key_goes_before_certificates_and_is_never_shown() {
+    const KEY: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
+    let of_key = read(&[("API_KEY", KEY), ("SSL_CLIENT_CERT_FILE", "")], "");
+    let key = Uuid::parse_str(KEY).unwrap();
+    assert_eq!(of_key.settings.unwrap().access, Access::Key(key));
+    assert_eq!(of_key.warnings, [""; 0]);
+    assert_eq!(
+        read(&[("API_KEY", "")], "").settings.unwrap().access,
+        Access::Certificate
+    );
+    for bad in ["secret", "00000000-0000-0000-0000-000000000000"] {
+        let refused = read(&[("API_KEY", bad)], "").settings.unwrap_err();
+        let problem = refused.problems[0].to_string();
+        assert!(problem.starts_with("API_KEY=") && !problem.contains(bad), "{problem}");
+    }
+    let neither = read(&[("SSL_CLIENT_CERT_FILE", "")], "").settings.unwrap_err();
+    assert!(neither.problems[0].reason.contains("API_KEY"), "{:?}", neither.problems);
+}
+
+#[test]
 fn a_core_that_outlives_its_node_is_warned_of() {
     let folder = tempfile::tempdir().unwrap();
     let core = folder.path().join("xray");

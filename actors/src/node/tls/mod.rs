@@ -9,7 +9,7 @@ pub(crate) use spki::public_key;
 
 use self::pinned::Pinned;
 use super::certificate::{self, Pair};
-use super::settings::Files;
+use super::settings::{Access, Files, Settings};
 use super::{Checked, StartError};
 use rustls::ServerConfig;
 use rustls::server::NoServerSessionStorage;
@@ -22,30 +22,37 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// A certificate or key cannot be used.
-pub(crate) fn for_node(files: &Files) -> Result<Arc<ServerConfig>, StartError> {
+pub(crate) fn for_node(settings: &Settings) -> Result<Arc<ServerConfig>, StartError> {
+    let files = &settings.files;
     if certificate::ensure(files)? {
         tracing::info!("made the certificate {}", files.certificate.display());
     }
     let pair = Pair::load(files)?;
-    for warning in warnings(&pair, &files.certificate) {
-        tracing::warn!("{warning}");
+    match settings.access {
+        Access::Certificate => {
+            for warning in warnings(&pair, &files.certificate) {
+                tracing::warn!("{warning}");
+            }
+            let panels_file = &files.client_certificates;
+            server_config(pair, panels(panels_file)?).map_err(|error| wrong_panels(panels_file, error.to_string()))
+        }
+        Access::Key(_) => keyed_server_config(pair).map_err(|error| StartError::Internal(error.to_string())),
     }
-    let panels_file = &files.client_certificates;
-    server_config(pair, panels(panels_file)?).map_err(|error| wrong_panels(panels_file, error.to_string()))
 }
 
 /// Looks at certificates and keys as [`for_node`] does, and makes nothing. Panels' certificates that are not there are not
 /// its business.
-pub(crate) fn check(files: &Files, found: &mut Checked) {
+pub(crate) fn check(files: &Files, access: Access, found: &mut Checked) {
     if certificate::is_there(files) {
         match Pair::load(files) {
-            Ok(pair) => found.warnings.extend(warnings(&pair, &files.certificate)),
+            Ok(pair) if access == Access::Certificate => found.warnings.extend(warnings(&pair, &files.certificate)),
+            Ok(_) => {}
             Err(error) => found.problems.push(error.to_string()),
         }
     } else {
         check_folders(files, found);
     }
-    if files.client_certificates.is_file() {
+    if access == Access::Certificate && files.client_certificates.is_file() {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let pinned = panels(&files.client_certificates).and_then(|panels| {
             Pinned::new(panels, &provider).map_err(|error| wrong_panels(&files.client_certificates, error.to_string()))
@@ -102,13 +109,28 @@ pub(super) fn server_config(
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = Pinned::new(panels, &provider)?;
-    let certified = CertifiedKey::new(pair.chain, pair.key);
     let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_protocol_versions(VERSIONS)?
         .with_client_cert_verifier(Arc::new(verifier))
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        .with_cert_resolver(shown(pair));
     // Panels do not resume, and what is resumed is not verified again.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(Arc::new(config))
+}
+
+/// The configuration for panels that show a key instead: no client certificates, and HTTP/2 among the protocols.
+fn keyed_server_config(pair: Pair) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(VERSIONS)?
+        .with_no_client_auth()
+        .with_cert_resolver(shown(pair));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+const VERSIONS: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+
+fn shown(pair: Pair) -> Arc<SingleCertAndKey> {
+    Arc::new(SingleCertAndKey::from(CertifiedKey::new(pair.chain, pair.key)))
 }

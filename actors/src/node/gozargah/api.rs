@@ -1,0 +1,271 @@
+//! The calls, whichever transport they come over.
+
+use super::backend::{Backend, Current, Live, StartBackend, StopBackend, SyncUsers};
+use super::core_api::CoreApi;
+use super::fault::Fault;
+use super::machine::Machine;
+use super::stats::{self, Query};
+use crate::node::state::State;
+use kameo::error::SendError;
+use kameo::prelude::*;
+use kariz_proto::panel;
+use kariz_proto::panel::{
+    BackendStatsResponse, BaseInfoResponse, OnlineStatResponse, StatRequest, StatResponse, StatType,
+    StatsOnlineIpListResponse, SystemStatsResponse, User, Users, UsersChunk,
+};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the node says that it is: panels parse it, and send users in chunks from 0.2.0 on (`spec/node-panel.md`, 4.6).
+const NODE_VERSION: &str = "0.5.2";
+
+/// Most chunks of one call, and most users of all of them together.
+const MAX_CHUNKS: usize = 100_000;
+const MAX_USERS: usize = 1_000_000;
+
+/// How long a question for the core's version waits after a start.
+const VERSION_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Answers calls.
+#[derive(Clone)]
+pub(super) struct Api {
+    pub(super) state: Arc<State>,
+    pub(super) live: Live,
+    pub(super) backend: ActorRef<Backend>,
+    pub(super) machine: Machine,
+}
+
+impl Api {
+    pub(super) async fn start(&self, backend: panel::Backend, panel: IpAddr) -> Result<BaseInfoResponse, Fault> {
+        self.ask(StartBackend { backend, panel }).await?;
+        let mut info = self.info().await;
+        // Panels take an answer without a version for a failure; the core may still be asked for it.
+        let deadline = tokio::time::Instant::now() + VERSION_PATIENCE;
+        while info.core_version.is_empty() && tokio::time::Instant::now() < deadline {
+            info = self.info().await;
+        }
+        Ok(info)
+    }
+
+    pub(super) async fn stop(&self) -> Result<(), Fault> {
+        self.exists()?;
+        self.backend.ask(StopBackend).await.map_err(|_| Fault::internal())
+    }
+
+    pub(super) async fn info(&self) -> BaseInfoResponse {
+        let version = self.state.core_version().await;
+        BaseInfoResponse {
+            started: matches!(self.live.get(), Current::Up(..)),
+            core_version: version.as_deref().unwrap_or_default().to_owned(),
+            node_version: NODE_VERSION.to_owned(),
+            ..BaseInfoResponse::default()
+        }
+    }
+
+    pub(super) async fn sync_user(&self, user: User) -> Result<(), Fault> {
+        if user.email.is_empty() {
+            return Err(Fault::bad_request("email is required"));
+        }
+        self.sync(SyncUsers::Update(vec![user])).await
+    }
+
+    pub(super) async fn sync_users(&self, Users { users }: Users) -> Result<(), Fault> {
+        self.sync(SyncUsers::Replace(users)).await
+    }
+
+    pub(super) async fn sync_chunks(&self, chunks: Chunks) -> Result<(), Fault> {
+        self.sync(SyncUsers::Update(chunks.users()?)).await
+    }
+
+    async fn sync(&self, sync: SyncUsers) -> Result<(), Fault> {
+        self.exists()?;
+        self.ask(sync).await
+    }
+
+    /// Statistics of one kind, as the methods of G0 and G1 answer them.
+    pub(super) async fn stats_of_kind(&self, kind: StatType, request: &StatRequest) -> Result<StatResponse, Fault> {
+        let core = self.core()?;
+        self.query(&core, Query::of_kind(kind, request)?, request.reset).await
+    }
+
+    /// Statistics as `GetStats` answers them.
+    pub(super) async fn stats(&self, request: &StatRequest) -> Result<StatResponse, Fault> {
+        let core = self.core()?;
+        self.query(&core, Query::of(request)?, request.reset).await
+    }
+
+    async fn query(&self, core: &CoreApi, query: Query, reset: bool) -> Result<StatResponse, Fault> {
+        let counters = core.counters(query.pattern.clone(), reset).await;
+        let stats = query.stats(counters.map_err(|status| Fault::of_core(&status))?);
+        Ok(StatResponse { stats })
+    }
+
+    pub(super) async fn online(&self, request: StatRequest) -> Result<OnlineStatResponse, Fault> {
+        let core = self.core()?;
+        let value = core.online(stats::online(&request.name)?).await;
+        Ok(OnlineStatResponse {
+            value: value.map_err(|status| Fault::of_core(&status))?,
+            name: request.name,
+        })
+    }
+
+    pub(super) async fn online_addresses(&self, request: StatRequest) -> Result<StatsOnlineIpListResponse, Fault> {
+        let core = self.core()?;
+        let list = core.online_addresses(stats::online(&request.name)?).await;
+        Ok(StatsOnlineIpListResponse {
+            ips: list.map_err(|status| Fault::of_core(&status))?.ips,
+            name: request.name,
+        })
+    }
+
+    pub(super) async fn backend_stats(&self) -> Result<BackendStatsResponse, Fault> {
+        let core = self.core()?;
+        // The text decides what a panel does: it waits (`spec/node-panel.md`, 4.6).
+        let said = core.system().await.map_err(|status| Fault::sys_stats(&status))?;
+        Ok(BackendStatsResponse {
+            num_goroutine: said.num_goroutine,
+            num_gc: said.num_gc,
+            alloc: said.alloc,
+            total_alloc: said.total_alloc,
+            sys: said.sys,
+            mallocs: said.mallocs,
+            frees: said.frees,
+            live_objects: said.live_objects,
+            pause_total_ns: said.pause_total_ns,
+            uptime: said.uptime,
+        })
+    }
+
+    /// What the machine is doing.
+    pub(super) fn system_stats(&self) -> Result<SystemStatsResponse, Fault> {
+        self.exists()?;
+        Ok(self.machine.latest())
+    }
+
+    /// Whether a panel has started a backend.
+    pub(super) fn exists(&self) -> Result<(), Fault> {
+        match self.live.get() {
+            Current::None => Err(Fault::no_backend()),
+            Current::Down | Current::Up(..) => Ok(()),
+        }
+    }
+
+    /// The API of the core that runs.
+    fn core(&self) -> Result<Arc<CoreApi>, Fault> {
+        match self.live.get() {
+            Current::Up(core, _) => Ok(core),
+            Current::Down => Err(Fault::no_core()),
+            Current::None => Err(Fault::no_backend()),
+        }
+    }
+
+    async fn ask<M>(&self, message: M) -> Result<(), Fault>
+    where
+        Backend: Message<M, Reply = Result<(), Fault>>,
+        M: Send + 'static,
+    {
+        self.backend.ask(message).await.map_err(|error| match error {
+            SendError::HandlerError(fault) => fault,
+            _ => Fault::internal(),
+        })
+    }
+}
+
+/// Chunks of users as they come in.
+#[derive(Debug, Default)]
+pub(super) struct Chunks {
+    /// By index; `None` has not come.
+    parts: std::collections::BTreeMap<u64, Vec<User>>,
+    users: usize,
+    last: Option<u64>,
+}
+
+impl Chunks {
+    /// Adds a chunk; `true` if it is the last one.
+    ///
+    /// # Errors
+    /// There are too many.
+    pub(super) fn add(&mut self, UsersChunk { users, index, last }: UsersChunk) -> Result<bool, Fault> {
+        self.users += users.len();
+        if self.parts.len() >= MAX_CHUNKS || self.users > MAX_USERS {
+            return Err(Fault::bad_request("too many users"));
+        }
+        self.parts.insert(index, users);
+        if last {
+            self.last = Some(index);
+        }
+        Ok(last)
+    }
+
+    /// All users, in the order of the chunks' indexes.
+    ///
+    /// # Errors
+    /// A chunk is missing, or there are no users.
+    fn users(self) -> Result<Vec<User>, Fault> {
+        let last = self
+            .last
+            .ok_or_else(|| Fault::bad_request("missing final chunk indicator"))?;
+        let mut users = Vec::with_capacity(self.users);
+        let mut next = 0;
+        for (index, part) in self.parts.into_iter().take_while(|(index, _)| *index <= last) {
+            if index != next {
+                break;
+            }
+            next += 1;
+            users.extend(part);
+        }
+        if next <= last {
+            return Err(Fault::bad_request(&format!("missing chunk index {next}")));
+        }
+        match users.is_empty() {
+            true => Err(Fault::bad_request("no users received")),
+            false => Ok(users),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(index: u64, users: &[&str], last: bool) -> UsersChunk {
+        let user = |email: &&str| User {
+            email: email.to_string(),
+            ..User::default()
+        };
+        UsersChunk {
+            users: users.iter().map(user).collect(),
+            index,
+            last,
+        }
+    }
+
+    fn joined(chunks: impl IntoIterator<Item = UsersChunk>) -> Result<Vec<String>, String> {
+        let mut all = Chunks::default();
+        for chunk in chunks {
+            all.add(chunk).map_err(|fault| fault.text)?;
+        }
+        let emails = |users: Vec<User>| users.into_iter().map(|user| user.email).collect();
+        all.users().map(emails).map_err(|fault| fault.text)
+    }
+
+    #[test]
+    fn chunks_are_joined_by_their_index() {
+        let whole = joined([chunk(1, &["c"], true), chunk(0, &["a", "b"], false)]);
+        assert_eq!(whole, Ok(vec!["a".into(), "b".into(), "c".into()]));
+        assert_eq!(
+            joined([chunk(0, &["a"], false)]),
+            Err("missing final chunk indicator".into())
+        );
+        assert_eq!(
+            joined([chunk(2, &["a"], true), chunk(0, &["b"], false)]),
+            Err("missing chunk index 1".into())
+        );
+        assert_eq!(
+            joined([chunk(u64::MAX, &["a"], true)]),
+            Err("missing chunk index 0".into())
+        );
+        assert_eq!(joined([chunk(0, &[], true)]), Err("no users received".into()));
+    }
+}

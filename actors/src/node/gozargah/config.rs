@@ -1,0 +1,366 @@
+//! The core's configuration: the panel's, with the API and the users put in (`spec/node-panel.md`, 3.3 and 4.4).
+//!
+//! Everything that is not named here stays as the panel wrote it: unknown keys, their order, and numbers.
+
+use super::inbound::{Inbound, Kind};
+use super::users::Users;
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde_json::{Map, Value, json};
+
+/// Tag of the inbound that carries the core's API.
+const API_INBOUND: &str = "API_INBOUND";
+
+/// Tag of the API itself.
+const API: &str = "API";
+
+/// A panel's configuration, ready for users.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct CoreConfig {
+    /// All of it but the inbounds.
+    rest: Map<String, Value>,
+    /// The panel's inbounds; for those that take users, what they are.
+    inbounds: Vec<(Value, Option<Inbound>)>,
+}
+
+/// Why a text is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BadConfig {
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    #[error("the configuration is not an object")]
+    Top,
+    #[error("`{0}` is not a list")]
+    List(&'static str),
+    #[error("`{0}` is not an object")]
+    Map(&'static str),
+}
+
+impl CoreConfig {
+    /// Reads what a panel sends. Inbounds whose tag is in `excluded` stay as they are and get no users.
+    ///
+    /// # Errors
+    /// See [`BadConfig`].
+    pub(super) fn read(text: &str, excluded: &[String]) -> Result<Self, BadConfig> {
+        let Value::Object(mut rest) = serde_json::from_str(text)? else {
+            return Err(BadConfig::Top);
+        };
+        let inbounds = match rest.remove("inbounds") {
+            Some(Value::Array(inbounds)) => inbounds,
+            None | Some(Value::Null) => Vec::new(),
+            Some(_) => return Err(BadConfig::List("inbounds")),
+        };
+        let known = |inbound: Value| {
+            let read = Inbound::read(&inbound).filter(|read| read.kind != Kind::Other && !excluded.contains(&read.tag));
+            (inbound, read)
+        };
+        let inbounds = inbounds
+            .into_iter()
+            .filter(|inbound| inbound["tag"] != API_INBOUND)
+            .map(known)
+            .collect();
+        add_api(&mut rest)?;
+        add_counters(&mut rest)?;
+        raise_log_level(&mut rest)?;
+        Ok(Self { rest, inbounds })
+    }
+
+    /// The inbounds that take users.
+    pub(super) fn inbounds(&self) -> impl Iterator<Item = &Inbound> {
+        self.inbounds.iter().filter_map(|(_, inbound)| inbound.as_ref())
+    }
+
+    /// What the core gets: its API at `api_port` of this machine, and `users` in the inbounds that take them.
+    pub(super) fn json(&self, users: &Users, api_port: u16) -> Vec<u8> {
+        let filled = Filled {
+            config: self,
+            users,
+            api: api_inbound(api_port),
+        };
+        serde_json::to_vec(&filled).expect("keys are strings and memory takes every byte")
+    }
+}
+
+/// The object of this name, made if there is none.
+fn object<'a>(parent: &'a mut Map<String, Value>, name: &'static str) -> Result<&'a mut Map<String, Value>, BadConfig> {
+    let value = parent.entry(name).or_insert(Value::Null);
+    if value.is_null() {
+        *value = json!({});
+    }
+    value.as_object_mut().ok_or(BadConfig::Map(name))
+}
+
+/// The API with its rule before all others. Rules of the panel to an API of that name go, all others stay.
+fn add_api(rest: &mut Map<String, Value>) -> Result<(), BadConfig> {
+    let services = ["HandlerService", "StatsService", "LoggerService"];
+    rest.insert("api".into(), json!({ "services": services, "tag": API }));
+    let routing = object(rest, "routing")?;
+    let rules = routing.entry("rules").or_insert_with(|| json!([]));
+    if rules.is_null() {
+        *rules = json!([]);
+    }
+    let rules = rules.as_array_mut().ok_or(BadConfig::List("routing.rules"))?;
+    rules.retain(|rule| rule["outboundTag"] != API);
+    let rule = json!({ "type": "field", "inboundTag": [API_INBOUND], "source": ["127.0.0.1"], "outboundTag": API });
+    rules.insert(0, rule);
+    Ok(())
+}
+
+/// What is counted: every user, and every outbound.
+fn add_counters(rest: &mut Map<String, Value>) -> Result<(), BadConfig> {
+    object(rest, "stats")?;
+    let policy = object(rest, "policy")?;
+    let level = object(object(policy, "levels")?, "0")?;
+    for counter in ["statsUserUplink", "statsUserDownlink"] {
+        level.insert(counter.into(), true.into());
+    }
+    let system = object(policy, "system")?;
+    for counter in ["statsOutboundUplink", "statsOutboundDownlink"] {
+        system.insert(counter.into(), true.into());
+    }
+    Ok(())
+}
+
+/// At the levels `none` and `error` the core would not say that it has started. Its lines come to the node, so they must not
+/// go to files. The core takes `loglevel` in any case.
+fn raise_log_level(rest: &mut Map<String, Value>) -> Result<(), BadConfig> {
+    let log = object(rest, "log")?;
+    log.retain(|key, _| !["access", "error"].iter().any(|file| key.eq_ignore_ascii_case(file)));
+    let level = log.iter_mut().find(|(key, _)| key.eq_ignore_ascii_case("loglevel"));
+    match level {
+        Some((_, level)) if *level == "none" || *level == "error" => *level = "warning".into(),
+        Some(_) => {}
+        None => {
+            log.insert("loglevel".into(), "info".into());
+        }
+    }
+    Ok(())
+}
+
+fn api_inbound(port: u16) -> Value {
+    json!({
+        "listen": "127.0.0.1",
+        "port": port,
+        "protocol": "dokodemo-door",
+        "settings": { "address": "127.0.0.1" },
+        "tag": API_INBOUND,
+    })
+}
+
+/// The configuration with users. They are written one after the other, never all of them held in another form.
+struct Filled<'a> {
+    config: &'a CoreConfig,
+    users: &'a Users,
+    api: Value,
+}
+
+impl Serialize for Filled<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (key, value) in &self.config.rest {
+            map.serialize_entry(key, value)?;
+        }
+        map.serialize_entry("inbounds", &FilledInbounds(self))?;
+        map.end()
+    }
+}
+
+struct FilledInbounds<'a>(&'a Filled<'a>);
+
+impl Serialize for FilledInbounds<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Filled { config, users, api } = self.0;
+        let mut list = serializer.serialize_seq(None)?;
+        list.serialize_element(api)?;
+        for (json, inbound) in &config.inbounds {
+            match (json, inbound) {
+                (Value::Object(json), Some(inbound)) => {
+                    list.serialize_element(&FilledInbound { json, inbound, users })?;
+                }
+                _ => list.serialize_element(json)?,
+            }
+        }
+        list.end()
+    }
+}
+
+struct FilledInbound<'a> {
+    json: &'a Map<String, Value>,
+    inbound: &'a Inbound,
+    users: &'a Users,
+}
+
+impl Serialize for FilledInbound<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (key, value) in self.json.iter().filter(|(key, _)| *key != "settings") {
+            map.serialize_entry(key, value)?;
+        }
+        map.serialize_entry("settings", &FilledSettings(self))?;
+        map.end()
+    }
+}
+
+struct FilledSettings<'a>(&'a FilledInbound<'a>);
+
+impl Serialize for FilledSettings<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let settings = self.0.json.get("settings").and_then(Value::as_object);
+        for (key, value) in settings.into_iter().flatten().filter(|(key, _)| *key != "clients") {
+            map.serialize_entry(key, value)?;
+        }
+        map.serialize_entry("clients", &Clients(self.0))?;
+        map.end()
+    }
+}
+
+struct Clients<'a>(&'a FilledInbound<'a>);
+
+impl Serialize for Clients<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let FilledInbound { inbound, users, .. } = self.0;
+        serializer.collect_seq(users.at(inbound).map(|(email, account)| account.client(email)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kariz_proto::panel::{Proxy, Trojan, User};
+
+    fn users() -> Users {
+        let user = |email: &str, inbounds: &[&str]| User {
+            email: email.into(),
+            proxies: Some(Proxy {
+                trojan: Some(Trojan {
+                    password: "secret".into(),
+                }),
+                ..Proxy::default()
+            }),
+            inbounds: inbounds.iter().map(ToString::to_string).collect(),
+        };
+        Users::new([user("1.ann", &["a", "b"]), user("2.bob", &["b"])])
+    }
+
+    fn made_of(text: &str, excluded: &[&str]) -> Value {
+        let excluded: Vec<_> = excluded.iter().map(ToString::to_string).collect();
+        let config = CoreConfig::read(text, &excluded).unwrap();
+        serde_json::from_slice(&config.json(&users(), 12_345)).unwrap()
+    }
+
+    fn emails(inbound: &Value) -> Vec<&str> {
+        let clients = inbound["settings"]["clients"].as_array().expect("there are clients");
+        clients.iter().map(|client| client["email"].as_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn users_take_the_place_of_clients_and_everything_else_stays() {
+        let text = r#"{
+            "unknown": {"z": 1.50, "a": 12345678901234567890123},
+            "inbounds": [
+                {"tag": "API_INBOUND", "protocol": "trojan"},
+                {"tag": "a", "port": 1, "protocol": "trojan", "settings": {"clients": [{"password": "old"}], "more": [1]}, "sniffing": {}},
+                {"tag": "b", "port": 2, "protocol": "trojan"},
+                {"tag": "door", "protocol": "dokodemo-door", "settings": {"address": "1.1.1.1"}},
+                {"tag": "c", "protocol": "trojan", "settings": {"clients": [{"password": "static"}]}}
+            ],
+            "outbounds": [{"protocol": "freedom"}]
+        }"#;
+        let made = made_of(text, &["c"]);
+        let inbounds = made["inbounds"].as_array().unwrap();
+        assert_eq!(inbounds.len(), 5);
+        assert_eq!(
+            inbounds[0],
+            api_inbound(12_345),
+            "the API comes first, and no other of its name is left"
+        );
+        assert_eq!(emails(&inbounds[1]), ["1.ann"]);
+        assert_eq!(
+            (&inbounds[1]["settings"]["more"], &inbounds[1]["sniffing"]),
+            (&json!([1]), &json!({}))
+        );
+        assert_eq!(emails(&inbounds[2]), ["1.ann", "2.bob"]);
+        assert_eq!(
+            inbounds[3]["settings"],
+            json!({ "address": "1.1.1.1" }),
+            "a door has no users"
+        );
+        assert_eq!(
+            inbounds[4]["settings"]["clients"],
+            json!([{ "password": "static" }]),
+            "it is excluded"
+        );
+        assert_eq!(made["unknown"].to_string(), r#"{"z":1.50,"a":12345678901234567890123}"#);
+    }
+
+    #[test]
+    fn an_inbound_without_users_has_no_clients_rather_than_old_ones() {
+        let made = made_of(
+            r#"{"inbounds": [{"tag": "x", "protocol": "vless", "settings": {"clients": [1]}}]}"#,
+            &[],
+        );
+        assert_eq!(made["inbounds"][1]["settings"]["clients"], json!([]));
+    }
+
+    #[test]
+    fn the_panels_routing_rules_stay() {
+        let text = r#"{"api": {"tag": "other"}, "routing": {"domainStrategy": "AsIs", "rules": [
+            {"outboundTag": "API", "inboundTag": ["x"]}, {"outboundTag": "direct", "ip": ["geoip:private"]}]}}"#;
+        let made = made_of(text, &[]);
+        let rules = made["routing"]["rules"].as_array().unwrap();
+        assert_eq!(rules.len(), 2);
+        assert_eq!(rules[0]["inboundTag"], json!([API_INBOUND]));
+        assert_eq!(rules[1], json!({ "outboundTag": "direct", "ip": ["geoip:private"] }));
+        assert_eq!(made["routing"]["domainStrategy"], "AsIs");
+        assert_eq!(made["api"]["tag"], API);
+    }
+
+    #[test]
+    fn users_and_outbounds_are_counted_and_the_rest_of_the_policy_stays() {
+        let text = r#"{"policy": {"levels": {"0": {"statsUserOnline": true, "handshake": 4}, "1": {}},
+            "system": {"statsInboundUplink": true}}, "stats": null}"#;
+        let made = made_of(text, &[]);
+        let level = &made["policy"]["levels"]["0"];
+        assert_eq!(
+            level,
+            &json!({ "statsUserOnline": true, "handshake": 4, "statsUserUplink": true, "statsUserDownlink": true })
+        );
+        assert_eq!(
+            made["policy"]["system"],
+            json!({ "statsInboundUplink": true, "statsOutboundUplink": true, "statsOutboundDownlink": true })
+        );
+        assert_eq!(made["stats"], json!({}));
+    }
+
+    #[test]
+    fn the_core_says_that_it_starts_and_says_it_to_the_node() {
+        for (log, expected) in [
+            ("{}", r#"{"loglevel":"info"}"#),
+            (
+                r#"{"loglevel":"none","access":"/x","dnsLog":true}"#,
+                r#"{"loglevel":"warning","dnsLog":true}"#,
+            ),
+            (r#"{"logLevel":"error","Error":"/x"}"#, r#"{"logLevel":"warning"}"#),
+            (r#"{"loglevel":"debug"}"#, r#"{"loglevel":"debug"}"#),
+        ] {
+            let made = made_of(&format!(r#"{{"log": {log}}}"#), &[]);
+            assert_eq!(made["log"], serde_json::from_str::<Value>(expected).unwrap());
+        }
+        assert_eq!(made_of("{}", &[])["log"], json!({ "loglevel": "info" }));
+    }
+
+    #[test]
+    fn what_is_no_configuration_is_refused() {
+        for (text, words) in [
+            ("{", "EOF while parsing"),
+            ("[]", "the configuration is not an object"),
+            (r#"{"inbounds": 1}"#, "`inbounds` is not a list"),
+            (r#"{"routing": {"rules": {}}}"#, "`routing.rules` is not a list"),
+            (r#"{"policy": []}"#, "`policy` is not an object"),
+            (r#"{"policy": {"levels": {"0": 1}}}"#, "`0` is not an object"),
+        ] {
+            let error = CoreConfig::read(text, &[]).unwrap_err().to_string();
+            assert!(error.starts_with(words), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! What a call fails with, in the words of both transports (`spec/node-panel.md`, 3.2 and 4.3).
+
+use hyper::StatusCode;
+use tonic::{Code, Status};
+
+/// A call that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// Over REST.
+    pub(super) status: StatusCode,
+    /// Over REST; a line feed comes behind it.
+    pub(super) text: String,
+    /// Over gRPC.
+    code: Code,
+    message: String,
+}
+
+impl Fault {
+    fn new(status: StatusCode, code: Code, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self {
+            status,
+            code,
+            message: text.clone(),
+            text,
+        }
+    }
+
+    /// The key is missing.
+    pub(super) fn no_key() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            Code::Unauthenticated,
+            "missing x-api-key header",
+        )
+    }
+
+    /// What was given is no key at all.
+    pub(super) fn malformed_key() -> Self {
+        let text = "invalid api key format: must be a valid UUID";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidArgument, text)
+    }
+
+    /// It is another key.
+    pub(super) fn wrong_key() -> Self {
+        Self::new(StatusCode::FORBIDDEN, Code::PermissionDenied, "api key mismatch")
+    }
+
+    /// No panel has started a core.
+    pub(super) fn no_backend() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Code::Unavailable,
+            "backend not initialized",
+        )
+    }
+
+    /// There is a backend, but its core does not run at the moment.
+    pub(super) fn no_core() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Code::Unavailable,
+            "core is not started yet",
+        )
+    }
+
+    /// There is no such path.
+    pub(super) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, Code::Unimplemented, "404 page not found")
+    }
+
+    /// The bytes are not the message that they should be.
+    pub(super) fn undecodable(reason: impl ToString) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Code::InvalidArgument, reason.to_string())
+    }
+
+    /// The core could not be started.
+    pub(super) fn start(reason: impl ToString) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unknown, reason.to_string())
+    }
+
+    /// The message says something that cannot be meant.
+    pub(super) fn bad_request(text: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Code::Unknown, text)
+    }
+
+    /// What was asked for has no name, or there is nothing of that kind.
+    pub(super) fn unusable(text: &str) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Unknown, text)
+    }
+
+    /// The core said no to a question. In the Go node's words, which wrap the core's twice.
+    pub(super) fn of_core(status: &Status) -> Self {
+        // Cores before 25.8 have no code of its own for it.
+        let code = match status.code() {
+            Code::Unknown if status.message().ends_with("not found.") => Code::NotFound,
+            code => code,
+        };
+        let once = go_error(status.code(), status.message());
+        Self {
+            status: http_status(code),
+            text: go_error(code, &once),
+            code,
+            message: once,
+        }
+    }
+
+    /// The core does not say how it is. Panels know the words, and wait.
+    pub(super) fn sys_stats(status: &Status) -> Self {
+        let fault = Self::of_core(status);
+        let text = format!("failed to get sys stats: {}", go_error(status.code(), status.message()));
+        Self {
+            message: text.clone(),
+            text,
+            ..fault
+        }
+    }
+
+    /// A part of the node is gone.
+    pub(super) fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Code::Internal,
+            "a part of the node is being restarted",
+        )
+    }
+}
+
+impl From<Fault> for Status {
+    fn from(fault: Fault) -> Self {
+        Self::new(fault.code, fault.message)
+    }
+}
+
+/// How Go prints an error of gRPC.
+fn go_error(code: Code, text: &str) -> String {
+    format!("rpc error: code = {} desc = {text}", go_name(code))
+}
+
+fn go_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "Canceled",
+        Code::Unknown => "Unknown",
+        Code::InvalidArgument => "InvalidArgument",
+        Code::DeadlineExceeded => "DeadlineExceeded",
+        Code::NotFound => "NotFound",
+        Code::AlreadyExists => "AlreadyExists",
+        Code::PermissionDenied => "PermissionDenied",
+        Code::ResourceExhausted => "ResourceExhausted",
+        Code::FailedPrecondition => "FailedPrecondition",
+        Code::Aborted => "Aborted",
+        Code::OutOfRange => "OutOfRange",
+        Code::Unimplemented => "Unimplemented",
+        Code::Internal => "Internal",
+        Code::Unavailable => "Unavailable",
+        Code::DataLoss => "DataLoss",
+        Code::Unauthenticated => "Unauthenticated",
+    }
+}
+
+fn http_status(code: Code) -> StatusCode {
+    match code {
+        Code::Ok => StatusCode::OK,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        Code::Cancelled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+        Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
+        Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => StatusCode::BAD_REQUEST,
+        Code::AlreadyExists | Code::Aborted => StatusCode::CONFLICT,
+        Code::PermissionDenied => StatusCode::FORBIDDEN,
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        Code::Unknown | Code::Internal | Code::DataLoss => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_core_does_not_know_is_not_found() {
+        let status = Status::not_found("user>>>a>>>online not found.");
+        let fault = Fault::of_core(&status);
+        assert_eq!(fault.status, StatusCode::NOT_FOUND);
+        assert_eq!(
+            fault.text,
+            "rpc error: code = NotFound desc = rpc error: code = NotFound desc = user>>>a>>>online not found."
+        );
+        let over_grpc = Status::from(fault);
+        assert_eq!(
+            (over_grpc.code(), over_grpc.message()),
+            (
+                Code::NotFound,
+                "rpc error: code = NotFound desc = user>>>a>>>online not found."
+            )
+        );
+        assert_eq!(
+            Fault::of_core(&Status::unknown("x not found.")).status,
+            StatusCode::NOT_FOUND
+        );
+        assert_eq!(
+            Fault::of_core(&Status::unknown("x")).status,
+            StatusCode::INTERNAL_SERVER_ERROR
+        );
+    }
+}

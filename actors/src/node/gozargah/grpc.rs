@@ -1,0 +1,142 @@
+//! The calls over gRPC.
+
+use super::api::{Api, Chunks};
+use super::fault::Fault;
+use super::logs;
+use super::rpc::node::node_service_server::NodeService;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
+use kariz_proto::panel::{
+    Backend, BackendStatsResponse, BaseInfoResponse, Empty, LatencyRequest, LatencyResponse, Log, OnlineStatResponse,
+    StatRequest, StatResponse, StatType, StatsOnlineIpListResponse, SystemStatsResponse, User, Users, UsersChunk,
+};
+use std::net::IpAddr;
+use tonic::{Request, Response, Status, Streaming};
+
+/// One connection's calls.
+#[derive(Clone)]
+pub(super) struct Grpc {
+    pub(super) api: Api,
+    /// Where the panel connected from.
+    pub(super) panel: IpAddr,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+fn answer<T>(outcome: Result<T, Fault>) -> Answer<T> {
+    Ok(Response::new(outcome?))
+}
+
+fn done(outcome: Result<(), Fault>) -> Answer<Empty> {
+    answer(outcome.map(|()| Empty {}))
+}
+
+impl Grpc {
+    async fn of_kind(&self, kind: StatType, request: Request<StatRequest>) -> Answer<StatResponse> {
+        answer(self.api.stats_of_kind(kind, request.get_ref()).await)
+    }
+}
+
+#[tonic::async_trait]
+impl NodeService for Grpc {
+    type GetLogsStream = BoxStream<'static, Result<Log, Status>>;
+
+    async fn start(&self, request: Request<Backend>) -> Answer<BaseInfoResponse> {
+        answer(self.api.start(request.into_inner(), self.panel).await)
+    }
+
+    async fn stop(&self, _: Request<Empty>) -> Answer<Empty> {
+        done(self.api.stop().await)
+    }
+
+    async fn get_base_info(&self, _: Request<Empty>) -> Answer<BaseInfoResponse> {
+        answer(Ok(self.api.info().await))
+    }
+
+    async fn get_logs(&self, _: Request<Empty>) -> Answer<Self::GetLogsStream> {
+        self.api.exists()?;
+        let lines = logs::lines(&self.api);
+        let closed = futures_util::stream::iter([Err(Status::unknown("log channel closed"))]);
+        let lines = lines
+            .map(|line| {
+                Ok(Log {
+                    detail: line.to_string(),
+                })
+            })
+            .chain(closed);
+        Ok(Response::new(lines.boxed()))
+    }
+
+    async fn get_system_stats(&self, _: Request<Empty>) -> Answer<SystemStatsResponse> {
+        answer(self.api.system_stats())
+    }
+
+    async fn get_backend_stats(&self, _: Request<Empty>) -> Answer<BackendStatsResponse> {
+        answer(self.api.backend_stats().await)
+    }
+
+    async fn get_stats(&self, request: Request<StatRequest>) -> Answer<StatResponse> {
+        answer(self.api.stats(request.get_ref()).await)
+    }
+
+    async fn get_outbounds_stats(&self, request: Request<StatRequest>) -> Answer<StatResponse> {
+        self.of_kind(StatType::Outbounds, request).await
+    }
+
+    async fn get_outbound_stats(&self, request: Request<StatRequest>) -> Answer<StatResponse> {
+        self.of_kind(StatType::Outbound, request).await
+    }
+
+    async fn get_inbounds_stats(&self, request: Request<StatRequest>) -> Answer<StatResponse> {
+        self.of_kind(StatType::Inbounds, request).await
+    }
+
+    async fn get_inbound_stats(&self, request: Request<StatRequest>) -> Answer<StatResponse> {
+        self.of_kind(StatType::Inbound, request).await
+    }
+
+    async fn get_users_stats(&self, request: Request<StatRequest>) -> Answer<StatResponse> {
+        self.of_kind(StatType::UsersStat, request).await
+    }
+
+    async fn get_user_stats(&self, request: Request<StatRequest>) -> Answer<StatResponse> {
+        self.of_kind(StatType::UserStat, request).await
+    }
+
+    async fn get_outbounds_latency(&self, _: Request<LatencyRequest>) -> Answer<LatencyResponse> {
+        self.api.exists()?;
+        Err(Status::unimplemented("this node does not measure latencies yet"))
+    }
+
+    async fn get_user_online_stats(&self, request: Request<StatRequest>) -> Answer<OnlineStatResponse> {
+        answer(self.api.online(request.into_inner()).await)
+    }
+
+    async fn get_user_online_ip_list_stats(&self, request: Request<StatRequest>) -> Answer<StatsOnlineIpListResponse> {
+        answer(self.api.online_addresses(request.into_inner()).await)
+    }
+
+    async fn sync_user(&self, request: Request<Streaming<User>>) -> Answer<Empty> {
+        self.api.exists()?;
+        let mut users = request.into_inner();
+        while let Some(user) = users.try_next().await? {
+            self.api.sync_user(user).await?;
+        }
+        Ok(Response::new(Empty {}))
+    }
+
+    async fn sync_users(&self, request: Request<Users>) -> Answer<Empty> {
+        done(self.api.sync_users(request.into_inner()).await)
+    }
+
+    async fn sync_users_chunked(&self, request: Request<Streaming<UsersChunk>>) -> Answer<Empty> {
+        self.api.exists()?;
+        let (mut chunks, mut all) = (request.into_inner(), Chunks::default());
+        while let Some(chunk) = chunks.try_next().await? {
+            if all.add(chunk)? {
+                break;
+            }
+        }
+        done(self.api.sync_chunks(all).await)
+    }
+}

@@ -1,0 +1,34 @@
+//! The node as Gozargah and PasarGuard panels see it: gRPC, and protobuf over REST (`spec/node-panel.md`).
+//!
+//! ```text
+//!     door: HTTP/1.1 or HTTP/2 by their first bytes, the API key
+//!      |                    |
+//!     grpc                 rest
+//!      |                    |
+//!      +------- api --------+---- reads ----> Live: the core's API, as long as there is a core
+//!                |  asks
+//!            backend (actor) --- tells ---> core::supervisor (actor)
+//! ```
+//!
+//! The backend's actor has the panel's configuration and users, and brings both to the core. Statistics and logs do not go
+//! through it.
+
+mod account;
+mod api;
+mod auth;
+mod backend;
+mod config;
+mod core_api;
+mod door;
+mod fault;
+mod grpc;
+mod inbound;
+mod logs;
+mod machine;
+mod rest;
+mod rpc;
+mod stats;
+mod users;
+
+pub(crate) use backend::{Backend, Live};
+pub(crate) use door::Door;

@@ -1,0 +1,160 @@
+//! The core's counters as panels get them (`spec/node-panel.md`, 3.3 and 4.3).
+
+use super::fault::Fault;
+use kariz_proto::panel::{Stat, StatRequest, StatType};
+use kariz_proto::xray::app::stats::command::Stat as Counter;
+
+/// How the three parts of a counter's name behind its owner's go into `type` and `link`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// `type` is `traffic`, `link` the direction (G0 and G1, the methods for one thing and for outbounds).
+    TypeIsTraffic,
+    /// `link` is `traffic`, `type` the direction (`GetStats`, and the other methods of G0 and G1).
+    LinkIsTraffic,
+}
+
+/// What is asked of the core.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Query {
+    /// Part of the counters' names.
+    pub(super) pattern: String,
+    pub(super) layout: Layout,
+}
+
+impl Query {
+    /// A question of `GetStats`.
+    ///
+    /// # Errors
+    /// There is no such kind, or the kind needs a name and the request has none.
+    pub(super) fn of(request: &StatRequest) -> Result<Self, Fault> {
+        let kind = StatType::try_from(request.r#type).map_err(|_| Fault::unusable("not implemented stat type"))?;
+        let layout = Layout::LinkIsTraffic;
+        let pattern = pattern(kind, &request.name)?;
+        Ok(Self { pattern, layout })
+    }
+
+    /// A question of one of the methods of G0 and G1.
+    ///
+    /// # Errors
+    /// The kind needs a name and the request has none.
+    pub(super) fn of_kind(kind: StatType, request: &StatRequest) -> Result<Self, Fault> {
+        let layout = match kind {
+            StatType::UsersStat | StatType::Inbounds => Layout::LinkIsTraffic,
+            StatType::UserStat | StatType::Inbound | StatType::Outbound | StatType::Outbounds => Layout::TypeIsTraffic,
+        };
+        let pattern = pattern(kind, &request.name)?;
+        Ok(Self { pattern, layout })
+    }
+
+    /// The counters as the panel gets them; those with names of another shape are left out.
+    pub(super) fn stats(&self, counters: Vec<Counter>) -> Vec<Stat> {
+        counters.into_iter().filter_map(|counter| self.stat(&counter)).collect()
+    }
+
+    fn stat(&self, counter: &Counter) -> Option<Stat> {
+        let mut parts = counter.name.split(SEPARATOR);
+        let (_, name, traffic, direction) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let (kind, link) = match self.layout {
+            Layout::TypeIsTraffic => (traffic, direction),
+            Layout::LinkIsTraffic => (direction, traffic),
+        };
+        parts.next().is_none().then(|| Stat {
+            name: name.to_owned(),
+            r#type: kind.to_owned(),
+            link: link.to_owned(),
+            value: counter.value,
+        })
+    }
+}
+
+/// What is between the parts of a counter's name.
+const SEPARATOR: &str = ">>>";
+
+fn pattern(kind: StatType, name: &str) -> Result<String, Fault> {
+    let (owner, missing) = match kind {
+        StatType::Outbounds => return Ok("outbound>>>".into()),
+        StatType::Inbounds => return Ok("inbound>>>".into()),
+        StatType::UsersStat => return Ok("user>>>".into()),
+        StatType::Outbound => ("outbound", "tag required"),
+        StatType::Inbound => ("inbound", "tag required"),
+        StatType::UserStat => ("user", "email required"),
+    };
+    match name {
+        "" => Err(Fault::unusable(missing)),
+        name => Ok([owner, name, ""].join(SEPARATOR)),
+    }
+}
+
+/// The counter that says how often a user is connected.
+///
+/// # Errors
+/// The request names nobody.
+pub(super) fn online(name: &str) -> Result<String, Fault> {
+    match name {
+        "" => Err(Fault::unusable("email required")),
+        name => Ok(["user", name, "online"].join(SEPARATOR)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counters() -> Vec<Counter> {
+        let counter = |name: &str, value| Counter {
+            name: name.into(),
+            value,
+        };
+        vec![
+            counter("user>>>8.bob>>>traffic>>>uplink", 5),
+            counter("user>>>8.bob>>>online", 1),
+            counter("user>>>a>>>b>>>traffic>>>uplink", 6),
+        ]
+    }
+
+    #[test]
+    fn type_and_link_are_laid_out_as_each_method_does() {
+        let request = StatRequest::default();
+        let newer = Query::of(&StatRequest {
+            r#type: StatType::UsersStat.into(),
+            ..request.clone()
+        });
+        let [stat] = &newer.unwrap().stats(counters())[..] else {
+            panic!()
+        };
+        assert_eq!(
+            (&*stat.name, &*stat.r#type, &*stat.link, stat.value),
+            ("8.bob", "uplink", "traffic", 5)
+        );
+        let older = Query::of_kind(StatType::Outbounds, &request).unwrap();
+        let [stat] = &older.stats(counters())[..] else { panic!() };
+        assert_eq!((&*stat.r#type, &*stat.link), ("traffic", "uplink"));
+        assert_eq!(
+            Query::of_kind(StatType::Inbounds, &request).unwrap().layout,
+            Layout::LinkIsTraffic
+        );
+    }
+
+    #[test]
+    fn patterns_name_what_is_asked_for() {
+        let pattern = |kind: StatType, name: &str| {
+            let request = StatRequest {
+                name: name.into(),
+                r#type: kind.into(),
+                ..StatRequest::default()
+            };
+            Query::of(&request)
+                .map(|query| query.pattern)
+                .map_err(|fault| fault.text)
+        };
+        assert_eq!(pattern(StatType::UserStat, "8.bob"), Ok("user>>>8.bob>>>".into()));
+        assert_eq!(pattern(StatType::Outbounds, ""), Ok("outbound>>>".into()));
+        assert_eq!(pattern(StatType::UserStat, ""), Err("email required".into()));
+        assert_eq!(pattern(StatType::Inbound, ""), Err("tag required".into()));
+        let unknown = StatRequest {
+            r#type: 77,
+            ..StatRequest::default()
+        };
+        assert_eq!(Query::of(&unknown).unwrap_err().text, "not implemented stat type");
+    }
+}

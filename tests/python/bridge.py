@@ -1,0 +1,119 @@
+"""The libraries by which Gozargah and PasarGuard panels drive their nodes, for a test that says what to do.
+
+Each line of standard input is a JSON object with "do" and what that needs; each is answered with a line of standard
+output: {"ok": ...}, or {"error": {"code": ..., "detail": ...}} as the library tells its panel.
+"""
+
+import argparse
+import asyncio
+import importlib
+import json
+import logging
+import sys
+
+from google.protobuf.json_format import MessageToDict
+
+LIBRARIES = {"gozargah": "GozargahNodeBridge", "pasarguard": "PasarGuardNodeBridge"}
+
+
+def told(message):
+    """A message as JSON; the library answers None where there is nothing to say."""
+    if message is None:
+        return None
+    return MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+
+
+class Panel:
+    def __init__(self, arguments):
+        self.bridge = importlib.import_module(LIBRARIES[arguments.library])
+        self.service = importlib.import_module(LIBRARIES[arguments.library] + ".common.service_pb2")
+        with open(arguments.ca, encoding="utf-8") as file:
+            server_ca = file.read()
+        more = {"api_port": arguments.port} if arguments.library == "pasarguard" else {}
+        self.node = self.bridge.create_node(
+            self.bridge.NodeType[arguments.transport],
+            address=arguments.host,
+            port=arguments.port,
+            server_ca=server_ca,
+            api_key=arguments.key,
+            extra={},
+            **more,
+        )
+
+    def user(self, said):
+        proxy = self.bridge.create_proxy(
+            vmess_id=said["id"],
+            vless_id=said["id"],
+            vless_flow="",
+            trojan_password=said["password"],
+            shadowsocks_password=said["password"],
+            shadowsocks_method=said["method"],
+        )
+        return self.bridge.create_user(said["email"], proxy, said["inbounds"])
+
+    def users(self, said):
+        return [self.user(user) for user in said["users"]]
+
+    async def start(self, said):
+        answer = await self.node.start(
+            config=json.dumps(said["config"]),
+            backend_type=self.service.BackendType.XRAY,
+            users=self.users(said),
+            keep_alive=0,
+            timeout=20,
+        )
+        return told(answer)
+
+    async def info(self, _):
+        return told(await self.node.info())
+
+    async def update(self, said):
+        """Users go through the library's own queue, as in a panel."""
+        for user in self.users(said):
+            await self.node.update_user(user)
+
+    async def replace(self, said):
+        return told(await self.node.sync_users(self.users(said)))
+
+    async def stats(self, said):
+        kind = self.service.StatType.Value(said["kind"])
+        return told(
+            await self.node.get_stats(stat_type=kind, reset=said["reset"], name=said["name"])
+        )
+
+    async def online(self, said):
+        return told(await self.node.get_user_online_stats(email=said["email"]))
+
+    async def backend(self, _):
+        return told(await self.node.get_backend_stats())
+
+    async def system(self, _):
+        return told(await self.node.get_system_stats())
+
+    async def stop(self, _):
+        await self.node.stop()
+
+    async def do(self, said):
+        try:
+            return {"ok": await getattr(self, said["do"])(said)}
+        except self.bridge.NodeAPIError as error:
+            return {"error": {"code": int(error.code), "detail": str(error.detail)}}
+
+
+async def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--library", choices=LIBRARIES)
+    parser.add_argument("--transport", choices=["grpc", "rest"])
+    parser.add_argument("--host")
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--ca")
+    parser.add_argument("--key")
+    panel = Panel(parser.parse_args())
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        print(json.dumps(await panel.do(json.loads(line))), flush=True)
+
+
+logging.basicConfig(stream=sys.stderr, level=logging.INFO)
+asyncio.run(main())
