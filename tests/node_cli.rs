@@ -35,6 +35,7 @@ fn run(folder: &Path, arguments: &[&str], changes: &[(&str, &str)]) -> Output {
         .env("SERVICE_HOST", "127.0.0.1")
         .env("SERVICE_PORT", "0")
         .env("XRAY_EXECUTABLE_PATH", path("xray"))
+        .env("XRAY_ASSETS_PATH", folder)
         .env("SSL_CERT_FILE", path("cert.pem"))
         .env("SSL_KEY_FILE", path("key.pem"))
         .env("SSL_CLIENT_CERT_FILE", path("panel.pem"))
@@ -154,7 +155,7 @@ fn check_says_everything_at_once_and_a_pair_that_cannot_be_made_is_an_error() {
     for part in [
         "error: SERVICE_PORT=port: ".to_owned(),
         format!(
-            "error: SSL_CERT_FILE={}: neither the file nor its folder",
+            "error: SSL_CERT_FILE, SSL_KEY_FILE: a file is missing, and the node cannot make the pair: {}: its folder",
             path("nowhere/cert.pem")
         ),
         format!("error: SSL_CLIENT_CERT_FILE={}: ", path("garbage.pem")),

@@ -1,7 +1,7 @@
 //! `kariz node`: the node that a panel drives, set up by its environment.
 
 use crate::exit::Exit;
-use crate::logging::Logging;
+use crate::logging::{Logging, NodeLogging};
 use crate::signals::{Asked, Signals};
 use kariz_actors::node::settings::Settings;
 use kariz_actors::node::{Failure, Node, StartError};
@@ -17,7 +17,7 @@ const BLOCKING_THREAD_KEEP_ALIVE: Duration = Duration::from_secs(5);
 pub(crate) fn node() -> Exit {
     let reading = super::environment();
     let debug = reading.settings.as_ref().is_ok_and(|settings| settings.debug);
-    let _logging = match Logging::start_node(debug) {
+    let logging = match Logging::start_node(debug) {
         Ok(logging) => logging,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -48,13 +48,13 @@ pub(crate) fn node() -> Exit {
             return Exit::CannotStart;
         }
     };
-    let exit = runtime.block_on(serve(settings));
+    let exit = runtime.block_on(serve(settings, &logging));
     // A configuration that is being read must not hold the exit up.
     runtime.shutdown_background();
     exit
 }
 
-async fn serve(settings: Settings) -> Exit {
+async fn serve(settings: Settings, logging: &NodeLogging) -> Exit {
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => {
@@ -88,7 +88,10 @@ async fn serve(settings: Settings) -> Exit {
         };
         match asked {
             Asked::Reload => tracing::info!("a node has nothing to reload: the panel sends its configuration"),
-            Asked::Counters => node.log_gauges(),
+            Asked::Counters => {
+                node.log_gauges();
+                tracing::info!(dropped_lines = logging.dropped_lines(), "log");
+            }
             Asked::End => break,
         }
     }

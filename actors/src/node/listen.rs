@@ -8,27 +8,34 @@ use super::gozargah::Door;
 use super::marzban::Panel;
 use super::settings::Settings;
 use crate::shared::Guarded;
+use rustix::net::sockopt;
 use rustls::ServerConfig;
+use rustls::server::Acceptor;
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// How long a handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Most handshakes under way. When there are more, the oldest gives way: a panel is never kept out by those that only
-/// connect.
+/// Most handshakes under way. When there are more, the oldest gives way: those that only connect keep no panel out that
+/// goes on with its handshake at once.
 const MAX_HANDSHAKES: usize = 128;
 
 /// Most connections of panels that have shown their certificate. What comes on top is closed.
 const MAX_CONNECTIONS: usize = 1024;
+
+/// How long a connection is silent before the kernel asks whether there is still somebody.
+const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
 
 /// How long the other side has to end a connection that is over here.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
@@ -57,6 +64,13 @@ pub(crate) async fn bind(settings: &Settings) -> Result<TcpListener, StartError>
         })
 }
 
+/// What is wrong with the address, as far as one can see without opening the port.
+pub(crate) fn check(settings: &Settings) -> Option<String> {
+    let (host, port) = (settings.service_host.as_str(), settings.service_port);
+    let error = (host, port).to_socket_addrs().err()?;
+    Some(format!("SERVICE_HOST={host}: {error}"))
+}
+
 /// Who serves a connection once it is encrypted.
 pub(crate) enum Service {
     Marzban(Panel),
@@ -65,7 +79,10 @@ pub(crate) enum Service {
 
 /// What all connections share.
 pub(crate) struct Port {
-    acceptor: TlsAcceptor,
+    server: Arc<ServerConfig>,
+    /// To answer a client's hello is to sign, which takes milliseconds with a large key. One at a time does it, so that
+    /// whatever else is ready has its turn in between.
+    signing: Semaphore,
     service: Service,
     stopping: watch::Receiver<bool>,
     handshakes: Handshakes,
@@ -77,7 +94,8 @@ impl Port {
     /// `stopping` becomes true when the node ends.
     pub(crate) fn new(server: Arc<ServerConfig>, stopping: watch::Receiver<bool>, service: Service) -> Arc<Self> {
         Arc::new(Self {
-            acceptor: server.into(),
+            server,
+            signing: Semaphore::new(1),
             service,
             stopping,
             handshakes: Handshakes::default(),
@@ -115,12 +133,11 @@ impl Port {
             handshakes = self.handshakes.0.lock().len(),
             connections = MAX_CONNECTIONS - self.places.available_permits(),
             lingering = MAX_LINGERING - self.lingering.available_permits(),
-            large_bodies = match &self.service {
-                Service::Marzban(panel) => panel.large_bodies(),
-                Service::Gozargah(_) => 0,
-            },
             "gauges"
         );
+        if let Service::Marzban(panel) = &self.service {
+            tracing::info!(large = panel.large_bodies(), bytes = panel.body_bytes(), "bodies");
+        }
     }
 
     async fn connection(
@@ -134,8 +151,9 @@ impl Port {
         let local = stream.local_addr().unwrap_or(client);
         // Answers are small and written in one piece; without it they are only slower.
         let _ = stream.set_nodelay(true);
+        keep_alive(&stream);
         let shaken = tokio::select! {
-            shaken = self.acceptor.accept(stream).into_fallible() => shaken,
+            shaken = self.shake_hands(stream) => shaken,
             _ = give_way => return tracing::debug!("{client}: no TLS yet, and {MAX_HANDSHAKES} came after it"),
             () = sleep(HANDSHAKE_TIMEOUT) => {
                 self.handshakes.end(number);
@@ -147,7 +165,10 @@ impl Port {
             Ok(tls) => tls,
             Err((error, stream)) => {
                 tracing::debug!("{client}: no TLS: {error}");
-                return self.end(stream).await;
+                if let Some(stream) = stream {
+                    self.end(stream).await;
+                }
+                return;
             }
         };
         let mut tls = match (self.places.try_acquire(), &self.service) {
@@ -163,6 +184,26 @@ impl Port {
         self.end(tls.into_inner().0).await;
     }
 
+    /// The handshake. One that fails gives the connection back, with the alert sent.
+    async fn shake_hands(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, (io::Error, Option<TcpStream>)> {
+        let mut hello = LazyConfigAcceptor::new(Acceptor::default(), stream);
+        let begun = match (&mut hello).await {
+            Ok(begun) => begun,
+            Err(error) => return Err((error, hello.take_io())),
+        };
+        let accept = {
+            // Nobody closes it.
+            let _turn = self.signing.acquire().await;
+            // Those who wait for their turn stand in no queue of the runtime: whatever has come in goes before each of them.
+            yield_now().await;
+            begun.into_stream(self.server.clone())
+        };
+        accept
+            .into_fallible()
+            .await
+            .map_err(|(error, stream)| (error, Some(stream)))
+    }
+
     /// Ends a connection: the end goes out behind what was written, and what still comes is read until the other side ends.
     async fn end(&self, mut stream: TcpStream) {
         let Ok(_place) = self.lingering.try_acquire() else {
@@ -176,6 +217,19 @@ impl Port {
         };
         // Whoever does not end in time, or is gone, has had their time.
         let _ = timeout(LINGER_TIMEOUT, until_end).await;
+    }
+}
+
+/// Has the kernel end a connection whose other side is gone without a word. Without it, it only takes longer.
+fn keep_alive(stream: &TcpStream) {
+    let set = || {
+        sockopt::set_socket_keepalive(stream, true)?;
+        sockopt::set_tcp_keepidle(stream, KEEP_ALIVE_AFTER)?;
+        sockopt::set_tcp_keepintvl(stream, KEEP_ALIVE_AFTER / 4)?;
+        sockopt::set_tcp_keepcnt(stream, 4)
+    };
+    if let Err(error) = set() {
+        tracing::debug!("no keep-alive: {error}");
     }
 }
 

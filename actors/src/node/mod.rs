@@ -15,7 +15,7 @@
 //! | actor | does | restarted | when it dies |
 //! |---|---|---|---|
 //! | node root | supervises | never | [`Node::failed`] resolves: the process exits with 70 and its supervisor starts it anew |
-//! | session | knows which panel is connected | always | the panel's next request is refused with 403, and it connects again |
+//! | session | knows which panel is connected | always | nothing: the session outlives it |
 //! | core supervisor | owns the core's process | always | the core is stopped; the panel sees that it is not started, and restarts it |
 //!
 //! Requests that only ask (`/`, `/ping`) read a [`State`] and touch no actor. Log lines go through a ring that nobody is
@@ -183,20 +183,25 @@ pub struct Checked {
 /// makes nothing. A pair that is missing is no problem where the node can make it.
 pub fn check(environment: Environment<'_>, directory: &Path) -> Checked {
     let reading = settings::read(environment, directory);
-    // Until it is known better, the certificate has to be good for the panels that ask most of it.
-    let access = reading
-        .settings
-        .as_ref()
-        .map_or(Access::Certificate, |settings| settings.access);
-    let problems = reading
-        .settings
-        .err()
-        .map(|refused| refused.problems)
-        .unwrap_or_default();
     let mut found = Checked {
-        problems: problems.iter().map(ToString::to_string).collect(),
+        problems: Vec::new(),
         warnings: reading.warnings,
     };
+    // Until it is known better, the certificate has to be good for the panels that ask most of it.
+    let mut access = Access::Certificate;
+    match reading.settings {
+        Ok(settings) => {
+            access = settings.access;
+            found.problems.extend(listen::check(&settings));
+            if !settings.assets.is_dir() {
+                found.warnings.push(format!(
+                    "XRAY_ASSETS_PATH={}: there is no such folder; rules by country or site would keep the core from starting",
+                    settings.assets.display()
+                ));
+            }
+        }
+        Err(refused) => found.problems.extend(refused.problems.iter().map(ToString::to_string)),
+    }
     tls::check(&reading.files, access, &mut found);
     found
 }

@@ -49,7 +49,7 @@ impl Actor for NodeSession {
     type Error = Infallible;
 
     async fn on_start((state, supervisor): Self::Args, _: ActorRef<Self>) -> Result<Self, Infallible> {
-        state.set_session(None);
+        // The session outlives the actor that had it: the panel does not notice.
         Ok(Self { state, supervisor })
     }
 }

@@ -7,7 +7,7 @@ use super::settings::Settings;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -21,6 +21,8 @@ pub(crate) struct State {
     pub(crate) logs: LogHub,
     /// Forks cores. It lives as long as the node: a core dies with the thread that forked it.
     pub(crate) spawner: Spawner,
+    /// Held by the life of a core, from its fork to its end: there is one at a time, whoever owns it.
+    pub(crate) core_place: Mutex<()>,
     session: watch::Sender<Option<Session>>,
     started: watch::Sender<bool>,
     version: watch::Sender<Version>,
@@ -53,6 +55,7 @@ impl State {
             settings,
             logs: LogHub::default(),
             spawner,
+            core_place: Mutex::new(()),
             session: watch::Sender::new(None),
             started: watch::Sender::new(false),
             version: watch::Sender::default(),

@@ -61,6 +61,14 @@ impl Login {
         Self(Arc::new(config))
     }
 
+    /// The first bytes of a handshake.
+    pub fn hello(&self) -> Result<Vec<u8>> {
+        let mut client = rustls::ClientConnection::new(self.0.clone(), ServerName::try_from("node.test")?)?;
+        let mut hello = Vec::new();
+        client.write_tls(&mut hello)?;
+        Ok(hello)
+    }
+
     fn new(identity: Option<CertifiedKey>, versions: &[&'static SupportedProtocolVersion]) -> Result<Self> {
         let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_protocol_versions(versions)?

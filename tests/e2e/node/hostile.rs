@@ -15,6 +15,7 @@ pub fn trials() -> Vec<Trial> {
         .once("nesting_without_end_is_answered", nesting)
         .once("what_cpython_takes_and_json_does_not", beyond_json)
         .once("bytes_at_random_break_nothing", noise)
+        .once("bodies_that_stand_still_are_let_go", standing_still)
         .done()
 }
 
@@ -45,6 +46,39 @@ async fn lies(scene: Scene) -> Result<()> {
     tokio::time::sleep(secs(1)).await;
     let grown = node.process.resident_kib()?.saturating_sub(before);
     ensure!(grown < GROWTH_KIB, "it grew by {grown} KiB for bodies that nobody sent");
+    unharmed(&mut node, &mut panel).await
+}
+
+async fn standing_still(scene: Scene) -> Result<()> {
+    const CLIENTS: usize = 8;
+    const SENT: usize = 4 << 20;
+    /// Twice the 30 s that a body may stand still.
+    const LIMIT: Duration = secs(60);
+    let (mut node, _core) = Node::start(&scene, NORMAL).await?;
+    let mut panel = Panel::connect(&node).await?;
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut client = Https::open(node.address, panel.login()).await?;
+        client
+            .send(b"POST /start HTTP/1.1\r\nhost: node.test\r\ncontent-length: 9000000\r\n\r\n")
+            .await?;
+        client.send(&vec![b' '; SENT]).await?;
+        clients.push(client);
+    }
+    panel.ping().await?;
+    let held = node.process.resident_kib()?;
+    for client in &mut clients {
+        client.end(LIMIT).await.context("the node keeps what does not arrive")?;
+    }
+    let less = || async {
+        let now = node.process.resident_kib()?;
+        ensure!(
+            now + (16 << 10) < held,
+            "{held} KiB while they stood still, {now} KiB now"
+        );
+        Ok(())
+    };
+    eventually(SOON, "their memory is free", less).await?;
     unharmed(&mut node, &mut panel).await
 }
 

@@ -1,13 +1,16 @@
 //! `/` and `/ping` answer within 100 ms whatever else happens, asserted with twice that.
 
 use super::rest::large_config;
-use crate::harness::https::Https;
+use crate::harness::fake_core::{FakeCore, NORMAL};
+use crate::harness::https::{Https, Login};
 use crate::harness::logs::Logs;
-use crate::harness::node::Node;
+use crate::harness::node::{Node, Setup};
 use crate::harness::panel::{CONFIG, Panel, request};
 use crate::harness::*;
 use libtest_mimic::Trial;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 pub fn trials() -> Vec<Trial> {
     Suite::new("node::liveness")
@@ -15,6 +18,7 @@ pub fn trials() -> Vec<Trial> {
         .once("during_a_start", during_a_start)
         .once("during_a_30_mb_upload", during_an_upload)
         .once("during_10000_lines_a_second", during_a_flood)
+        .once("during_hellos_without_end", during_hellos)
         .done()
 }
 
@@ -109,6 +113,38 @@ async fn during_an_upload(scene: Scene) -> Result<()> {
     let joined = tokio::task::spawn_blocking(move || uploading.join()).await?;
     joined.map_err(|_| anyhow::anyhow!("the upload panicked"))??;
     ensure!(core.lives()?.len() == 2, "{} starts", core.lives()?.len());
+    Ok(())
+}
+
+/// Clients that only say hello, to a node whose every answer takes a signature with a key of 4096 bits.
+async fn during_hellos(scene: Scene) -> Result<()> {
+    const AT_A_TIME: usize = 60;
+    let core = FakeCore::new(&scene, NORMAL)?;
+    let mut setup = Setup::new(&scene, &core.executable())?;
+    setup.show("node-original.pem", "node-original.key")?;
+    let node = setup.start().await?;
+    let panel = Panel::connect(&node).await?;
+    let hello = Login::panel()?.hello()?;
+    let address = node.address;
+    let flood = tokio::spawn(async move {
+        loop {
+            let mut clients = Vec::with_capacity(AT_A_TIME);
+            for _ in 0..AT_A_TIME {
+                let mut client = TcpStream::connect(address).await?;
+                client.write_all(&hello).await?;
+                clients.push(client);
+            }
+            // They are answered, or reset.
+            for mut client in clients {
+                let _ = client.read(&mut [0; 16]).await;
+            }
+        }
+        #[allow(unreachable_code)]
+        anyhow::Ok(())
+    });
+    answers_in_time(&node, &panel, millis(10)).await?;
+    ensure!(!flood.is_finished(), "the flood ended: {:?}", flood.await);
+    flood.abort();
     Ok(())
 }
 

@@ -311,6 +311,10 @@ async fn log_lines(scene: Scene) -> Result<()> {
         };
         eventually(secs(5), &format!("the access log has {request:?} {status}"), look).await?;
     }
+    // A line with fields.
+    node.process.signal(Signal::USR1)?;
+    node.process.logs(SOON, "gauges").await?;
+    node.process.logs(SOON, "dropped_lines=0").await?;
     let color = node.out().contains('\u{1b}') || node.process.log().contains('\u{1b}');
     ensure!(!color, "there are colours in a file");
     Ok(())

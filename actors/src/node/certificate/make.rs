@@ -6,6 +6,7 @@ use rcgen::{
     CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA512, date_time_ymd,
 };
 use rsa::pkcs8::EncodePrivateKey;
+use rustix::fs::Access;
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use std::fs::Permissions;
 use std::io::{self, Write};
@@ -46,22 +47,55 @@ impl Kind {
 }
 
 /// Makes a key and a certificate for it and puts them into two files; what was there before is replaced. The key can be
-/// read by its owner alone.
+/// read by its owner alone. If it is broken off in the midst of it there is no certificate, and a node makes both anew.
 ///
 /// # Errors
-/// A file cannot be written, for instance because its folder is missing. Then nothing is replaced.
+/// As [`check`], or a file cannot be written. Then nothing is replaced.
 pub fn make(certificate: &Path, key: &Path, kind: Kind) -> io::Result<()> {
-    if certificate == key {
-        let reason = format!("{}: certificate and key need a file each", key.display());
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
-    }
+    check(certificate, key)?;
     let pair = kind.generate()?;
     let certificate_pem = sign(&pair).map_err(io::Error::other)?;
     let key_file = beside(key, 0o600, &pair.serialize_pem())?;
     let certificate_file = beside(certificate, 0o644, &certificate_pem)?;
-    // The key first: with a key and no certificate the next start makes both anew.
+    // Never a certificate beside the key of another one.
+    match std::fs::remove_file(certificate) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(named(certificate, &error)),
+        _ => {}
+    }
     put(key_file, key)?;
     put(certificate_file, certificate)
+}
+
+/// Whether a pair could be put into these two files, as far as one can see without doing it.
+///
+/// # Errors
+/// They are one, there is something at one of them that is no file, or their folder is missing or cannot be written to.
+pub fn check(certificate: &Path, key: &Path) -> io::Result<()> {
+    if certificate == key {
+        return Err(refused(key, "certificate and key need a file each"));
+    }
+    for path in [key, certificate] {
+        let folder = folder(path);
+        if !folder.is_dir() {
+            return Err(refused(path, "its folder is not there, and the node makes no folders"));
+        }
+        rustix::fs::access(folder, Access::WRITE_OK).map_err(|error| named(folder, &error.into()))?;
+        match path.symlink_metadata() {
+            Ok(there) if !there.is_file() && !there.is_symlink() => return Err(refused(path, "it is no file")),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(named(path, &error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn refused(path: &Path, reason: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("{}: {reason}", path.display()))
+}
+
+fn folder(path: &Path) -> &Path {
+    let parent = path.parent().filter(|folder| *folder != Path::new(""));
+    parent.unwrap_or(Path::new("."))
 }
 
 /// The certificate, as PEM.
@@ -77,13 +111,11 @@ fn sign(pair: &KeyPair) -> Result<String, rcgen::Error> {
 
 /// A file beside `path` with this text, complete before it gets its name: nobody ever reads half of it.
 fn beside(path: &Path, mode: u32, text: &str) -> io::Result<NamedTempFile> {
-    let folder = path
-        .parent()
-        .filter(|folder| *folder != Path::new(""))
-        .unwrap_or(Path::new("."));
     let write = || {
         let permissions = Permissions::from_mode(mode);
-        let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(folder)?;
+        let mut file = tempfile::Builder::new()
+            .permissions(permissions)
+            .tempfile_in(folder(path))?;
         file.write_all(text.as_bytes())?;
         file.as_file().sync_all()?;
         Ok(file)

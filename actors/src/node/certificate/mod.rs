@@ -4,7 +4,7 @@
 mod make;
 mod suitable;
 
-pub use make::{Kind, make};
+pub use make::{Kind, check, make};
 
 use super::StartError;
 use super::settings::Files;

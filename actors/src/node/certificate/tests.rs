@@ -85,6 +85,11 @@ fn a_pair_that_cannot_be_made_leaves_everything_as_it_was() {
     std::fs::write(&key, "old").unwrap();
     assert!(make(&folder.path().join("nowhere/cert.pem"), &key, Kind::P256).is_err());
     assert!(make(&key, &key, Kind::P256).is_err());
+    // Containers make a folder of a file that is not there.
+    let mounted = folder.path().join("cert.pem");
+    std::fs::create_dir(&mounted).unwrap();
+    assert!(make(&mounted, &key, Kind::P256).is_err());
+    std::fs::remove_dir(&mounted).unwrap();
     assert_eq!(std::fs::read(&key).unwrap(), b"old");
     let names: Vec<_> = std::fs::read_dir(&folder)
         .unwrap()

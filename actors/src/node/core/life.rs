@@ -5,14 +5,16 @@
 
 use super::lines;
 use crate::node::state::State;
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin};
+use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
@@ -33,7 +35,7 @@ pub(super) struct Life {
 #[derive(Debug)]
 pub(super) enum End {
     /// It was never there.
-    NotForked(io::Error),
+    NotForked { core: PathBuf, error: io::Error },
     /// It exited.
     Exited {
         status: io::Result<ExitStatus>,
@@ -68,16 +70,21 @@ impl Life {
 }
 
 async fn live(state: Arc<State>, config: Vec<u8>, ready: Arc<Notify>, stop: oneshot::Receiver<Duration>) -> End {
+    // Whatever became of the one who held the core before: its ports are taken as long as it is there.
+    let _alone = state.core_place.lock().await;
     let mut child = match state.spawner.run_core(&state.settings).await {
         Ok(child) => child,
-        Err(error) => return End::NotForked(error),
+        Err(error) => {
+            let core = state.settings.core.clone();
+            return End::NotForked { core, error };
+        }
     };
     let mut fed = tokio::spawn(feed(child.stdin.take(), config));
     let mut readers = JoinSet::new();
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let said = lines::LastLines::default();
     readers.spawn(lines::drain(stdout, state.clone(), said.clone(), Some(ready)));
-    readers.spawn(lines::drain(stderr, state, said.clone(), None));
+    readers.spawn(lines::drain(stderr, state.clone(), said.clone(), None));
     let status = wait(&mut child, stop).await;
     // A child that it forked may still hold the other ends.
     let all_read = async { while readers.join_next().await.is_some() {} };
@@ -101,33 +108,61 @@ async fn feed(stdin: Option<ChildStdin>, config: Vec<u8>) -> io::Result<()> {
     stdin.shutdown().await
 }
 
-/// Waits for the core's end, which `stop` may ask for.
+/// Waits for the core's end, which `stop` may ask for, and ends with it whatever it has forked.
+///
+/// Signals go to its group, which has its id: as long as it has not been waited for, nobody else can have that.
 async fn wait(child: &mut Child, stop: oneshot::Receiver<Duration>) -> io::Result<ExitStatus> {
-    let grace = tokio::select! {
-        status = child.wait() => return status,
-        // The supervisor is gone without a word: the core must not stay.
-        grace = stop => grace.unwrap_or(super::supervisor::STOP_GRACE),
-    };
     let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) else {
         return child.wait().await;
     };
-    // It cannot be gone: it has not been waited for.
-    let _ = kill_process(pid, Signal::TERM);
-    if let Ok(status) = timeout(grace, child.wait()).await {
-        return status;
+    let Ok(mut exit) = Exit::of(pid) else {
+        // Without signals of its children the whole program is of no use; at least the core is waited for.
+        return child.wait().await;
+    };
+    let grace = tokio::select! {
+        () = exit.wait() => None,
+        // The supervisor is gone without a word: the core must not stay.
+        grace = stop => Some(grace.unwrap_or(super::supervisor::STOP_GRACE)),
+    };
+    if let Some(grace) = grace {
+        // A group that is not there any more needs no signal, here and below.
+        let _ = kill_process_group(pid, Signal::TERM);
+        if timeout(grace, exit.wait()).await.is_err() {
+            tracing::warn!("Xray core did not stop within {grace:?}: killed");
+            // It may have left its group by its own doing.
+            let _ = kill_process(pid, Signal::KILL);
+        }
     }
-    tracing::warn!("Xray core did not stop within {grace:?}: killed");
-    // The group is the core's own. It may have lost it only by its own doing.
     let _ = kill_process_group(pid, Signal::KILL);
-    let _ = kill_process(pid, Signal::KILL);
     child.wait().await
+}
+
+/// Sees a child exit without waiting for it, so that its id stays taken.
+struct Exit {
+    pid: Pid,
+    children: Signals,
+}
+
+impl Exit {
+    fn of(pid: Pid) -> io::Result<Self> {
+        let children = signal(SignalKind::child())?;
+        Ok(Self { pid, children })
+    }
+
+    async fn wait(&mut self) {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        // An error says that it is no child any more.
+        while matches!(waitid(WaitId::Pid(self.pid), options), Ok(None)) {
+            self.children.recv().await;
+        }
+    }
 }
 
 impl End {
     /// What the panel is told (`spec/node-marzban.md`, 1.4).
     pub(super) fn detail(&self) -> String {
         match self {
-            Self::NotForked(error) => os_error(error),
+            Self::NotForked { core, error } => format!("{}: '{}'", os_error(error), core.display()),
             Self::Exited { last_line, unfed, .. } => match unfed {
                 Some(error) if last_line.is_empty() => os_error(error),
                 _ => last_line.clone(),
@@ -152,7 +187,7 @@ fn os_error(error: &io::Error) -> String {
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotForked(error) => write!(f, "{error}"),
+            Self::NotForked { core, error } => write!(f, "{}: {error}", core.display()),
             Self::Exited { status: Ok(status), .. } => write!(f, "{status}"),
             Self::Exited { status: Err(error), .. } => write!(f, "{error}"),
             Self::Lost => f.write_str("lost"),

@@ -138,13 +138,15 @@ impl Supervisor {
             waiting,
             deadline,
             offered_until,
+            stopping,
             ..
         }) = current
         else {
             return std::future::pending().await;
         };
         let Life { task, ready, .. } = life;
-        let someone_waits = !waiting.is_empty();
+        // One that was told to end is not ready any more, whatever it says: who waits hears how it ended.
+        let someone_waits = !waiting.is_empty() && !*stopping;
         let offered_until = async {
             match offered_until {
                 Some(instant) => tokio::time::sleep_until(*instant).await,
@@ -164,12 +166,16 @@ impl Supervisor {
         if self.quitting.is_some() {
             return answer([outcome], Outcome::Failed("The node is shutting down".into()));
         }
-        // A start that waits for the old core's end: another one changes nothing.
+        // A start or restart that waits for the old core's end: another one of its kind changes nothing.
         if let Some(next) = &mut self.next {
-            return match mode {
-                Mode::Restart if next.waiting.len() < MAX_WAITING => next.waiting.push(outcome),
-                Mode::Restart | Mode::Start => answer([outcome], Outcome::AlreadyStarted),
-            };
+            if mode == Mode::Start || next.waiting.len() >= MAX_WAITING {
+                return answer([outcome], Outcome::AlreadyStarted);
+            }
+            if next.mode == Mode::Start {
+                // A restart takes the place of a start that has not begun, and those who wait for it hear of the restart.
+                (next.mode, next.config) = (mode, config);
+            }
+            return next.waiting.push(outcome);
         }
         let start = Start {
             mode,
@@ -181,7 +187,7 @@ impl Supervisor {
             Some(current) if current.stopping => self.next = Some(start),
             Some(current) if current.offered_until.is_some() => {
                 if mode == Mode::Start && current.runs(&start.config) {
-                    tracing::warn!("Xray core runs on: its configuration is the same");
+                    tracing::warn!("Xray core runs on: it was started with the same configuration");
                     current.offered_until = None;
                     self.state.set_started(true);
                     answer(start.waiting, Outcome::Running);
@@ -260,7 +266,7 @@ impl Supervisor {
     fn offer(&mut self) {
         match &mut self.current {
             Some(current) if current.may_change_hands() => {
-                current.offered_until = Some(Instant::now() + OFFER_TIMEOUT);
+                current.offered_until.get_or_insert(Instant::now() + OFFER_TIMEOUT);
                 self.state.set_started(false);
             }
             _ => self.stop(STOP_GRACE),

@@ -125,6 +125,56 @@ async fn a_start_is_answered_when_the_core_says_that_it_is_ready() {
 }
 
 #[tokio::test]
+async fn a_restart_takes_the_place_of_a_start_that_waits() {
+    let stage =
+        Stage::new("trap '' TERM; cat >> $0.config; echo 'core: Xray 1.2.3 started'; while :; do sleep 0.05; done");
+    assert_eq!(stage.launch_with(Mode::Start, b"A".to_vec()).await, Outcome::Running);
+    stage.supervisor.ask(Stop).await.unwrap();
+    let (start, restart) = tokio::join!(stage.launch_with(Mode::Start, b"B".to_vec()), async {
+        sleep(Duration::from_millis(200)).await;
+        stage.launch_with(Mode::Restart, b"C".to_vec()).await
+    });
+    assert_eq!((start, restart), (Outcome::Running, Outcome::Running));
+    let configs = std::fs::read_to_string(stage.folder.path().join("xray.config")).unwrap();
+    assert_eq!(configs, "AC", "the last one that was asked for runs, and nothing else");
+}
+
+#[tokio::test]
+async fn a_core_that_is_stopped_is_not_ready_any_more() {
+    let stage = Stage::new("trap '' TERM; cat >/dev/null; sleep 0.4; echo 'core: Xray 1.2.3 started'; sleep 1000");
+    let (start, ()) = tokio::join!(stage.launch(Mode::Start), async {
+        sleep(Duration::from_millis(200)).await;
+        stage.supervisor.ask(Stop).await.unwrap();
+    });
+    assert!(matches!(start, Outcome::Failed(_)), "{start:?}");
+    assert!(!stage.state.is_started());
+}
+
+#[tokio::test]
+async fn what_a_core_has_forked_ends_with_it() {
+    for (name, script) in [
+        (
+            "stopped",
+            "cat >/dev/null; sleep 1000 & echo $! >> ${0%/*}/pid; echo 'core: Xray 1.2.3 started'; wait",
+        ),
+        (
+            "dies",
+            "cat >/dev/null; sleep 1000 & echo $! >> ${0%/*}/pid; echo 'core: Xray 1.2.3 started'; sleep 0.3",
+        ),
+    ] {
+        let stage = Stage::new(script);
+        assert_eq!(stage.launch(Mode::Start).await, Outcome::Running);
+        let [core, child] = stage.pids()[..] else {
+            panic!("{name}: {:?}", stage.pids())
+        };
+        if name == "stopped" {
+            stage.supervisor.ask(Stop).await.unwrap();
+        }
+        stage.eventually(name, |_| !is_there(core) && !is_there(child)).await;
+    }
+}
+
+#[tokio::test]
 async fn an_offered_core_goes_on_with_what_it_runs_and_with_nothing_else() {
     let stage = Stage::new(READY);
     assert_eq!(stage.launch_with(Mode::Start, b"{}".to_vec()).await, Outcome::Running);
@@ -187,7 +237,11 @@ async fn a_core_that_cannot_be_fed_or_forked_is_answered_in_pythons_words() {
     assert_eq!(outcome, Outcome::Failed("[Errno 32] Broken pipe".into()));
     let stage = Stage::with_core(tempfile::tempdir().unwrap(), Path::new("/nowhere/xray"));
     let outcome = stage.launch(Mode::Start).await;
-    assert_eq!(outcome, Outcome::Failed("[Errno 2] No such file or directory".into()));
+    let path = stage.state.settings.core.display();
+    assert_eq!(
+        outcome,
+        Outcome::Failed(format!("[Errno 2] No such file or directory: '{path}'"))
+    );
 }
 
 #[tokio::test]

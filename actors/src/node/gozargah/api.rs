@@ -1,8 +1,9 @@
 //! The calls, whichever transport they come over.
 
-use super::backend::{Backend, Current, Live, StartBackend, StopBackend, SyncUsers};
+use super::backend::{Backend, StartBackend, StopBackend, SyncUsers};
 use super::core_api::CoreApi;
 use super::fault::Fault;
+use super::live::{Current, Live};
 use super::machine::Machine;
 use super::stats::{self, Query};
 use crate::node::state::State;

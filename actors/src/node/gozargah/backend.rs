@@ -8,6 +8,7 @@ use super::config::CoreConfig;
 use super::core_api::CoreApi;
 use super::fault::Fault;
 use super::inbound::Inbound;
+use super::live::{Current, Live};
 use super::users::{Change, Users, changes, complaints};
 use crate::node::core::{Launch, Mode, Outcome, Prepared, Stop, Supervisor};
 use crate::node::state::State;
@@ -42,54 +43,6 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// A core that has run for this long counts as one that runs.
 const STABLE_AFTER: Duration = Duration::from_secs(60);
-
-/// What everybody may know of the backend at any time.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Live {
-    current: Arc<watch::Sender<Current>>,
-}
-
-/// Whether there is a backend, and the API of its core.
-#[derive(Debug, Clone, Default)]
-pub(super) enum Current {
-    /// No panel has started one.
-    #[default]
-    None,
-    /// Its core is not there at the moment.
-    Down,
-    /// It runs, since then.
-    Up(Arc<CoreApi>, Instant),
-}
-
-impl Live {
-    pub(super) fn get(&self) -> Current {
-        self.current.borrow().clone()
-    }
-
-    /// Since when its core runs; `None` if it does not.
-    pub(super) fn uptime(&self) -> Option<Duration> {
-        match &*self.current.borrow() {
-            Current::Up(_, since) => Some(since.elapsed()),
-            Current::None | Current::Down => None,
-        }
-    }
-
-    /// Whether there is a backend.
-    pub(super) fn is_there(&self) -> bool {
-        !matches!(*self.current.borrow(), Current::None)
-    }
-
-    /// Resolves when there is a backend.
-    pub(super) async fn exists(&self) {
-        let mut current = self.current.subscribe();
-        // The sender is this very value's.
-        let _ = current.wait_for(|current| !matches!(current, Current::None)).await;
-    }
-
-    fn set(&self, current: Current) {
-        self.current.send_replace(current);
-    }
-}
 
 /// The backend's actor.
 pub(crate) struct Backend {

@@ -3,9 +3,10 @@
 
 use super::api::Api;
 use super::auth;
-use super::backend::{Backend, Live};
+use super::backend::Backend;
 use super::fault::Fault;
 use super::grpc::Grpc;
+use super::live::Live;
 use super::machine::Machine;
 use super::rest;
 use super::rpc::node::node_service_server::NodeServiceServer;

@@ -1,6 +1,6 @@
 //! What the machine is doing: memory, CPU, bandwidth (`spec/node-panel.md`, 3.3 and 4.5).
 
-use super::backend::Live;
+use super::live::Live;
 use kariz_proto::panel::SystemStatsResponse;
 use std::time::Duration;
 use sysinfo::{Networks, System};

@@ -23,6 +23,7 @@ mod door;
 mod fault;
 mod grpc;
 mod inbound;
+mod live;
 mod logs;
 mod machine;
 mod rest;
@@ -30,5 +31,6 @@ mod rpc;
 mod stats;
 mod users;
 
-pub(crate) use backend::{Backend, Live};
+pub(crate) use backend::Backend;
 pub(crate) use door::Door;
+pub(crate) use live::Live;

@@ -11,7 +11,7 @@ mod response;
 
 pub use access::ACCESS_LOG;
 pub(crate) use access::log;
-pub(crate) use request::{BodyFault, Head, Incoming, read_body};
+pub(crate) use request::{BodyFault, BodyRoom, Head, Incoming, read_body};
 pub(crate) use response::{Content, json, method_not_allowed, redirect, text, upgrade, websocket_refusal};
 
 use self::gate::{Gate, Phase};

@@ -7,6 +7,10 @@ use hyper::header::{CONNECTION, HOST, UPGRADE};
 use hyper::{HeaderMap, Request, Version};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 /// Largest body in bytes. The original has no bound; the largest configuration it was seen with has 30 MB.
 pub(crate) const MAX_BODY_BYTES: usize = 256 << 20;
@@ -96,11 +100,49 @@ fn has_token(headers: &HeaderMap, name: &hyper::header::HeaderName, token: &str)
         .any(|word| word.trim().eq_ignore_ascii_case(token))
 }
 
+/// How long a body may stand still. One whose client is gone without a word would be kept for ever.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Most bytes of all bodies that are there at a time. What comes on top waits, for [`BODY_TIMEOUT`] at most.
+const MAX_BYTES_OF_ALL: usize = 2 * MAX_BODY_BYTES;
+
+/// Room for the bodies of all requests together. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct BodyRoom(Arc<Semaphore>);
+
+impl Default for BodyRoom {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_BYTES_OF_ALL)))
+    }
+}
+
+impl BodyRoom {
+    /// Gauge: bytes that are taken; at most [`MAX_BYTES_OF_ALL`].
+    pub(crate) fn taken(&self) -> usize {
+        MAX_BYTES_OF_ALL - self.0.available_permits()
+    }
+
+    async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, BodyFault> {
+        let bytes = u32::try_from(bytes).map_err(|_| BodyFault::TooLarge)?;
+        let taken = timeout(BODY_TIMEOUT, self.0.clone().acquire_many_owned(bytes)).await;
+        taken.map_err(|_| BodyFault::Stalled)?.map_err(|_| BodyFault::Stalled)
+    }
+}
+
+/// A whole body. Its room is given back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Body {
+    pub(crate) bytes: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
 /// Why a body was not read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyFault {
     /// It has more than [`MAX_BODY_BYTES`].
     TooLarge,
+    /// Nothing came for [`BODY_TIMEOUT`], or there was no room for what came.
+    Stalled,
     /// The client broke off, or what it sent is no HTTP.
     Broken,
 }
@@ -109,17 +151,26 @@ pub(crate) enum BodyFault {
 ///
 /// # Errors
 /// See [`BodyFault`].
-pub(crate) async fn read_body(mut body: Incoming) -> Result<Bytes, BodyFault> {
+pub(crate) async fn read_body(mut body: Incoming, all: &BodyRoom) -> Result<Body, BodyFault> {
     let announced = hyper::body::Body::size_hint(&body).lower();
     if announced > MAX_BODY_BYTES as u64 {
         return Err(BodyFault::TooLarge);
     }
     let mut whole: Option<Vec<u8>> = None;
     let mut first = Bytes::new();
-    while let Some(frame) = body.frame().await {
+    let mut room: Option<OwnedSemaphorePermit> = None;
+    while let Some(frame) = timeout(BODY_TIMEOUT, body.frame())
+        .await
+        .map_err(|_| BodyFault::Stalled)?
+    {
         let Ok(part) = frame.map_err(|_| BodyFault::Broken)?.into_data() else {
             continue;
         };
+        let taken = all.take(part.len()).await?;
+        match &mut room {
+            Some(room) => room.merge(taken),
+            None => room = Some(taken),
+        }
         // Most bodies come in one piece, which is not copied.
         if first.is_empty() && whole.is_none() {
             first = part;
@@ -136,7 +187,10 @@ pub(crate) async fn read_body(mut body: Incoming) -> Result<Bytes, BodyFault> {
         }
         whole.extend_from_slice(&part);
     }
-    Ok(whole.map_or(first, Bytes::from))
+    Ok(Body {
+        bytes: whole.map_or(first, Bytes::from),
+        _room: room,
+    })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::{python_float, python_uuid};
 use crate::node::http::{self, Answer, Head};
 use crate::node::log_hub::LogReader;
-use crate::node::state::State;
+use crate::node::state::{Session, State};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use hyper::header::{SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION};
@@ -163,24 +163,28 @@ where
     let mut pings = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut answered = true;
+    let is_over = |session: &Option<Session>| session.is_none_or(|session| session.id != follow.session);
     let kept = state.logs.take(&mut lines.reader);
     let mut due = lines.messages(kept);
     loop {
         for message in due.drain(..) {
-            if !matches!(
-                timeout(SEND_TIMEOUT, socket.send(Message::text(message))).await,
-                Ok(Ok(()))
-            ) {
-                return None;
+            let sent = timeout(SEND_TIMEOUT, socket.send(Message::text(message)));
+            // A reader that takes its time is not to outstay its session.
+            tokio::select! {
+                biased;
+                () = until(&mut stopping, |stopping| *stopping) => return Some(CloseCode::Restart),
+                () = until(&mut sessions, is_over) => return Some(CloseCode::Normal),
+                sent = sent => match sent {
+                    Ok(Ok(())) => {}
+                    _ => return None,
+                },
             }
         }
         let flush_at = lines.flush_at();
         tokio::select! {
             biased;
             () = until(&mut stopping, |stopping| *stopping) => return Some(CloseCode::Restart),
-            () = until(&mut sessions, |session| session.is_none_or(|session| session.id != follow.session)) => {
-                return Some(CloseCode::Normal);
-            }
+            () = until(&mut sessions, is_over) => return Some(CloseCode::Normal),
             message = socket.next() => match message {
                 Some(Ok(Message::Pong(_))) => answered = true,
                 Some(Ok(Message::Close(_))) => {

@@ -56,6 +56,7 @@ pub(crate) struct Panel {
     state: Arc<State>,
     session: ActorRef<NodeSession>,
     large: Arc<Semaphore>,
+    bodies: http::BodyRoom,
 }
 
 /// The two ends of a connection.
@@ -98,6 +99,7 @@ impl Panel {
             state,
             session,
             large: Arc::new(Semaphore::new(MAX_LARGE_AT_A_TIME)),
+            bodies: http::BodyRoom::default(),
         }
     }
 
@@ -109,6 +111,11 @@ impl Panel {
     /// Gauge: large bodies that are being read; at most [`MAX_LARGE_AT_A_TIME`].
     pub(crate) fn large_bodies(&self) -> usize {
         MAX_LARGE_AT_A_TIME - self.large.available_permits()
+    }
+
+    /// Gauge: bytes of bodies that are there.
+    pub(crate) fn body_bytes(&self) -> usize {
+        self.bodies.taken()
     }
 
     /// Serves one connection to its end. The stream comes back with everything written, and not ended.
@@ -151,14 +158,14 @@ impl Panel {
             return Answer::Respond(http::method_not_allowed("POST"));
         }
         let (parts, body) = request.into_parts();
-        let body = match http::read_body(body).await {
+        let body = match http::read_body(body, &self.bodies).await {
             Ok(body) => body,
-            Err(BodyFault::Broken) => return Answer::Invalid,
+            Err(BodyFault::Broken | BodyFault::Stalled) => return Answer::Invalid,
             Err(BodyFault::TooLarge) => {
                 return Answer::RespondAndClose(detail(StatusCode::PAYLOAD_TOO_LARGE, "Content Too Large"));
             }
         };
-        match self.handle(endpoint, &parts.headers, body, ends).await {
+        match self.handle(endpoint, &parts.headers, body.bytes.clone(), ends).await {
             Ok(response) => Answer::Respond(response),
             Err(Crash) => Answer::RespondAndClose(http::text(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -243,7 +250,11 @@ impl Panel {
             Ok(Ok(Outcome::Running)) => Ok(self.status(None).await),
             Ok(Ok(Outcome::AlreadyStarted)) => Ok(detail(StatusCode::SERVICE_UNAVAILABLE, "Xray is started already")),
             Ok(Ok(Outcome::Failed(reason))) => Ok(detail(StatusCode::SERVICE_UNAVAILABLE, &reason)),
-            Ok(Err(_)) | Err(_) => Err(Crash),
+            Ok(Err(_)) => Err(Crash),
+            Err(_) => Ok(detail(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The core that runs does not end, so that no other can be started",
+            )),
         }
     }
 
@@ -256,7 +267,12 @@ impl Panel {
         if size <= LARGE_BYTES {
             return Ok(work());
         }
-        let _place = self.large.acquire().await.map_err(|_| Crash)?;
+        let place = self.large.clone().acquire_owned().await.map_err(|_| Crash)?;
+        // The place is the thread's: it works on when the one who asked has gone.
+        let work = move || {
+            let _place = place;
+            work()
+        };
         tokio::task::spawn_blocking(work).await.map_err(|_| Crash)
     }
 

@@ -26,8 +26,8 @@ pub(super) struct Parsed {
 /// Looks for `.env` in a directory and its parents.
 ///
 /// # Errors
-/// There is one, and it cannot be read: the text of a warning.
-pub(super) fn find(directory: &Path) -> Result<Option<(PathBuf, String)>, String> {
+/// There is one, and it cannot be read: which, and why.
+pub(super) fn find(directory: &Path) -> Result<Option<(PathBuf, String)>, (PathBuf, String)> {
     let Some(path) = directory
         .ancestors()
         .map(|parent| parent.join(".env"))
@@ -35,7 +35,7 @@ pub(super) fn find(directory: &Path) -> Result<Option<(PathBuf, String)>, String
     else {
         return Ok(None);
     };
-    let refused = |reason: String| format!("{}: not read: {reason}", path.display());
+    let refused = |reason: String| (path.clone(), format!("it cannot be read: {reason}"));
     let mut bytes = Vec::new();
     let file = std::fs::File::open(&path).map_err(|error| refused(error.to_string()))?;
     let read = file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes);
@@ -64,8 +64,12 @@ pub(super) fn parse(text: &str, environment: Environment<'_>) -> Parsed {
         }
         let line = cursor.line;
         let bound = match binding(&mut cursor) {
-            Some(None) => continue,
-            Some(Some((name, value))) => {
+            Some(Binding::Comment) => continue,
+            Some(Binding::Nothing(name)) => {
+                parsed.variables.remove(&name);
+                continue;
+            }
+            Some(Binding::Value(name, value)) => {
                 let lookup = |name: &str| environment(name).or_else(|| parsed.variables.get(name).cloned());
                 substitute(&value, lookup, bytes_left).map(|value| (name, value))
             }
@@ -110,9 +114,17 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Reads one name and its value. A comment and a name without a value bind nothing. `None` if this is neither; the cursor
-/// then stands where it was noticed.
-fn binding(cursor: &mut Cursor<'_>) -> Option<Option<(String, String)>> {
+/// What a line says of a name.
+enum Binding {
+    /// Nothing: a comment.
+    Comment,
+    /// It has no value, whatever came before.
+    Nothing(String),
+    Value(String, String),
+}
+
+/// Reads one name and its value. `None` if this is neither that nor a comment; the cursor then stands where it was noticed.
+fn binding(cursor: &mut Cursor<'_>) -> Option<Binding> {
     if cursor
         .rest
         .strip_prefix("export")
@@ -146,7 +158,12 @@ fn binding(cursor: &mut Cursor<'_>) -> Option<Option<(String, String)>> {
     if cursor.rest.starts_with('#') {
         cursor.skip(|c| c != '\n');
     }
-    (cursor.rest.is_empty() || cursor.rest.starts_with('\n')).then(|| value.map(|value| (name.to_owned(), value)))
+    let is_whole = cursor.rest.is_empty() || cursor.rest.starts_with('\n');
+    is_whole.then(|| match value {
+        Some(value) => Binding::Value(name.to_owned(), value),
+        None if name.is_empty() => Binding::Comment,
+        None => Binding::Nothing(name.to_owned()),
+    })
 }
 
 /// Python's white space.

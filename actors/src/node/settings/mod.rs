@@ -5,6 +5,7 @@ mod value;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
@@ -221,7 +222,8 @@ impl<'a> Reader<'a> {
                 }
             }
             Ok(None) => {}
-            Err(error) => reader.warnings.push(error),
+            // With the defaults in its place the node would be another one.
+            Err((path, reason)) => reader.crash(".env", path.display().to_string(), reason),
         }
         reader
     }
@@ -270,6 +272,7 @@ impl<'a> Reader<'a> {
         let inbounds = self.text("INBOUNDS");
         let service_port = self.port("SERVICE_PORT");
         let api_port = self.port("XRAY_API_PORT");
+        self.look_at_api(service_port, api_port);
         let debug = self.truth("DEBUG");
         let soft_takeover = self.truth("KARIZ_SOFT_TAKEOVER");
         Some(Settings {
@@ -313,6 +316,33 @@ impl<'a> Reader<'a> {
         (self.environment)(name)
             .or_else(of_file)
             .unwrap_or_else(|| default(name).to_owned())
+    }
+
+    /// Finds what would keep every core from starting.
+    fn look_at_api(&mut self, service_port: Option<u16>, api_port: Option<u16>) {
+        let (host, api_host) = (self.host("SERVICE_HOST"), self.host("XRAY_API_HOST"));
+        let Ok(api_address) = api_host.parse::<IpAddr>() else {
+            return self.crash(
+                "XRAY_API_HOST",
+                api_host,
+                "expected an address of this machine, for the core takes no name",
+            );
+        };
+        let is_same = host.parse().is_ok_and(|address: IpAddr| {
+            address == api_address || address.is_unspecified() || api_address.is_unspecified()
+        });
+        let shown = |port: Option<u16>| port.map(|port| port.to_string()).unwrap_or_default();
+        match api_port {
+            Some(0) => self.crash(
+                "XRAY_API_PORT",
+                shown(api_port),
+                "the core needs a port that panels know",
+            ),
+            Some(port) if service_port == Some(port) && is_same => {
+                self.crash("XRAY_API_PORT", shown(api_port), "it is SERVICE_PORT already");
+            }
+            _ => {}
+        }
     }
 
     /// Every address, where the value is empty, as for the original.

@@ -170,6 +170,7 @@ fn a_file_is_read_as_python_dotenv_reads_it() {
         ("A\u{a0}=\u{a0}b\u{a0}", &["A=b"]),
         ("A=a\r\nB=\"1\r\n2\"\r\nC=3\rD=4", &["A=a", "B=1\n2", "C=3", "D=4"]),
         ("A=1\nA=${A}2", &["A=12"]),
+        ("A=1\nA\nB=${A}2", &["B=2"]),
         ("A=${B}\nB=2", &["A=", "B=2"]),
         ("A=${HOME}/x${NONE:-y}${NONE}", &["A=/root/xy"]),
         ("A=${X:-$HOME}", &["A=$HOME"]),
@@ -257,6 +258,32 @@ fn a_key_goes_before_certificates_and_is_never_shown() {
     }
     let neither = read(&[("SSL_CLIENT_CERT_FILE", "")], "").settings.unwrap_err();
     assert!(neither.problems[0].reason.contains("API_KEY"), "{:?}", neither.problems);
+}
+
+#[test]
+fn what_would_keep_every_core_from_starting_is_a_problem() {
+    let named = |variables: &[(&str, &str)]| {
+        let refused = read(variables, "").settings.err();
+        refused.map(|refused| (refused.exit, refused.problems[0].variable))
+    };
+    assert_eq!(named(&[("XRAY_API_PORT", "62050")]), Some((1, "XRAY_API_PORT")));
+    assert_eq!(named(&[("XRAY_API_PORT", "0")]), Some((1, "XRAY_API_PORT")));
+    assert_eq!(named(&[("XRAY_API_HOST", "localhost")]), Some((1, "XRAY_API_HOST")));
+    let apart = [
+        ("SERVICE_HOST", "127.0.0.1"),
+        ("XRAY_API_HOST", "127.0.0.2"),
+        ("XRAY_API_PORT", "62050"),
+    ];
+    assert_eq!(named(&apart), None);
+    assert_eq!(named(&[("XRAY_API_HOST", "::")]), None);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_problem() {
+    let (folder, _variables) = folder();
+    std::fs::write(folder.path().join(".env"), b"SERVICE_PORT=\xff").unwrap();
+    let refused = super::read(&|_| None, folder.path()).settings.unwrap_err();
+    assert_eq!((refused.exit, refused.problems[0].variable), (1, ".env"));
 }
 
 #[test]

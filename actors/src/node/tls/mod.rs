@@ -50,7 +50,7 @@ pub(crate) fn check(files: &Files, access: Access, found: &mut Checked) {
             Err(error) => found.problems.push(error.to_string()),
         }
     } else {
-        check_folders(files, found);
+        check_making(files, found);
     }
     if access == Access::Certificate && files.client_certificates.is_file() {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -62,23 +62,15 @@ pub(crate) fn check(files: &Files, access: Access, found: &mut Checked) {
 }
 
 /// Whether a pair that is missing can be made.
-fn check_folders(files: &Files, found: &mut Checked) {
-    let mut is_makeable = true;
-    for (variable, file) in [("SSL_CERT_FILE", &files.certificate), ("SSL_KEY_FILE", &files.key)] {
-        let folder = file.parent().filter(|folder| *folder != Path::new(""));
-        if folder.is_some_and(|folder| !folder.is_dir()) {
-            is_makeable = false;
-            found.problems.push(format!(
-                "{variable}={}: neither the file nor its folder is there, and the node makes no folders",
-                file.display()
-            ));
-        }
-    }
-    if is_makeable {
-        found.warnings.push(format!(
+fn check_making(files: &Files, found: &mut Checked) {
+    match certificate::check(&files.certificate, &files.key) {
+        Ok(()) => found.warnings.push(format!(
             "SSL_CERT_FILE={}: certificate or key are missing, the node will make both",
             files.certificate.display()
-        ));
+        )),
+        Err(error) => found.problems.push(format!(
+            "SSL_CERT_FILE, SSL_KEY_FILE: a file is missing, and the node cannot make the pair: {error}"
+        )),
     }
 }
 

@@ -14,13 +14,14 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 use std::sync::Arc;
+use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
 /// The verifier.
 #[derive(Debug)]
 pub(super) struct Pinned {
     known: Vec<CertificateDer<'static>>,
-    /// For certificates that are chained to a known one.
-    chains: Arc<dyn ClientCertVerifier>,
+    /// For certificates that are chained to a known one; there is none if no known one may sign others.
+    chains: Option<Arc<dyn ClientCertVerifier>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -32,17 +33,41 @@ impl Pinned {
     pub(super) fn new(known: Vec<CertificateDer<'static>>, provider: &Arc<CryptoProvider>) -> Result<Self, Error> {
         let mut roots = RootCertStore::empty();
         for certificate in &known {
-            roots.add(certificate.clone())?;
+            // webpki looks at nothing in an anchor, least of all whether it is one.
+            match is_authority(certificate)? {
+                true => roots.add(certificate.clone())?,
+                false => drop(public_key(certificate).map_err(|_| CertificateError::BadEncoding)?),
+            }
         }
-        let chains = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-            .build()
-            .map_err(|error| Error::General(error.to_string()))?;
+        let chains = match roots.is_empty() {
+            true => None,
+            false => Some(chains(roots, provider)?),
+        };
         Ok(Self {
             known,
             chains,
             algorithms: provider.signature_verification_algorithms,
         })
     }
+}
+
+fn chains(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .build()
+        .map_err(|error| Error::General(error.to_string()))
+}
+
+/// Whether a certificate may sign others, as OpenSSL sees it: it says that it is an authority and not that it signs no
+/// certificates, or it is of the first version, which could say neither, and signed itself.
+fn is_authority(certificate: &CertificateDer<'_>) -> Result<bool, Error> {
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding)?;
+    if parsed.version() != X509Version::V3 {
+        return Ok(parsed.subject().as_raw() == parsed.issuer().as_raw());
+    }
+    let constraints = parsed.basic_constraints().map_err(|_| CertificateError::BadEncoding)?;
+    let usage = parsed.key_usage().map_err(|_| CertificateError::BadEncoding)?;
+    let signs = usage.is_none_or(|usage| usage.value.key_cert_sign());
+    Ok(signs && constraints.is_some_and(|constraints| constraints.value.ca))
 }
 
 impl ClientCertVerifier for Pinned {
@@ -60,7 +85,10 @@ impl ClientCertVerifier for Pinned {
         if self.known.iter().any(|known| known.as_ref() == end_entity.as_ref()) {
             return Ok(ClientCertVerified::assertion());
         }
-        self.chains.verify_client_cert(end_entity, intermediates, now)
+        match &self.chains {
+            Some(chains) => chains.verify_client_cert(end_entity, intermediates, now),
+            None => Err(CertificateError::UnknownIssuer.into()),
+        }
     }
 
     fn verify_tls12_signature(

@@ -152,6 +152,21 @@ fn a_certificate_that_a_known_one_issued_is_let_in() {
 }
 
 #[test]
+fn a_panel_that_is_no_authority_vouches_for_nobody() {
+    let minted = Some(("minted", "stranger"));
+    for version in [TLS12, TLS13] {
+        for known in [&["panel-v3-p256"][..], &["panel-v3-p256", "authority"]] {
+            let (verdict, _) = shake(NODE, known, minted, version);
+            assert!(verdict.is_err(), "whoever has a panel's key could let in others");
+            let (verdict, _) = shake(NODE, known, Some(("panel-v3-p256", "panel-p256")), version);
+            assert_eq!(verdict, Ok(()));
+        }
+        let (verdict, _) = shake(NODE, &["panel-ca-p256"], minted, version);
+        assert_eq!(verdict, Ok(()), "an authority with that name and key does");
+    }
+}
+
+#[test]
 fn strangers_are_kept_out_and_still_see_the_nodes_certificate() {
     for version in [TLS12, TLS13] {
         for client in [

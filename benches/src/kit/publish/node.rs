@@ -1,6 +1,7 @@
 //! The node's part of the README.
 
 use super::cell::number;
+use super::notes;
 use crate::kit::node::{Figure, Report};
 
 /// A table with a line for each figure and a column for each program.
@@ -27,5 +28,7 @@ pub(super) fn of(report: &Report) -> String {
             values.collect::<Vec<_>>().join(" | ")
         ));
     }
+    text.push('\n');
+    text.push_str(&notes::targets(&results.verdicts));
     text
 }
