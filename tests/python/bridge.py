@@ -61,7 +61,7 @@ class Panel:
             config=json.dumps(said["config"]),
             backend_type=self.service.BackendType.XRAY,
             users=self.users(said),
-            keep_alive=0,
+            keep_alive=said.get("keep_alive", 0),
             timeout=20,
         )
         return told(answer)

@@ -12,7 +12,11 @@ use serde_json::{Value, json};
 pub(super) const SUITE: &str = "node::bridge";
 
 pub fn trials() -> Vec<Trial> {
-    let mut trials = Vec::new();
+    let others = Suite::new(SUITE)
+        .needs(super::needs_bridge)
+        .once("a_core_that_hangs_is_replaced", hanging)
+        .once("a_silent_panel_loses_its_core", silence);
+    let mut trials = others.done();
     for (life, refused, library, transport) in [
         ("gozargah_grpc", "gozargah_grpc_refused", "gozargah", "grpc"),
         ("gozargah_rest", "gozargah_rest_refused", "gozargah", "rest"),
@@ -148,6 +152,49 @@ async fn counted(panel: &mut Bridge, bytes: u64) -> Result<()> {
     ensure!(all["stats"].as_array().is_some_and(|stats| stats.len() == 4), "{all}");
     let outbounds = panel.ok(ask("Outbounds", "", false)).await?;
     ensure!(outbounds["stats"][0]["name"] == "DIRECT", "{outbounds}");
+    Ok(())
+}
+
+const PASARGUARD: Dialect = Dialect {
+    library: "pasarguard",
+    transport: "grpc",
+};
+
+/// A core that accepts connections and never answers: it is stopped in its tracks.
+async fn hanging(scene: Scene) -> Result<()> {
+    /// Twice the 15 s in which it has to be noticed, and then it takes its time to be killed.
+    const NOTICED: Duration = secs(34);
+    let mut stage = Stage::new(&scene, PASARGUARD).await?;
+    stage.start(&Inbounds::users()).await?;
+    let target = Target::echo(&scene)?;
+    let through = Users::start(&scene, stage.inbounds, target.address()).await?;
+    let core = stage.node.core()?;
+    kill_process(
+        Pid::from_raw(core.try_into()?).context("a pid is positive")?,
+        Signal::STOP,
+    )?;
+    gone(core, NOTICED).await.context("nobody noticed")?;
+    eventually(SOON, "the users are back", || through.move_data(&scene, 1 << 10)).await?;
+    Ok(())
+}
+
+async fn silence(scene: Scene) -> Result<()> {
+    let mut stage = Stage::new(&scene, PASARGUARD).await?;
+    let config = stage.inbounds.empty_config();
+    let start = json!({ "do": "start", "config": config, "users": [], "keep_alive": 3 });
+    stage.panel.ok(start).await?;
+    let core = stage.node.core()?;
+    // It lives on as long as there are calls; the panel's library makes some by itself.
+    for _ in 0..5 {
+        tokio::time::sleep(secs(1)).await;
+        stage.panel.ok(json!({ "do": "info" })).await?;
+    }
+    ensure!(runs(core), "the core was stopped although its panel called");
+    let Stage { node: _node, panel, .. } = stage;
+    drop(panel);
+    gone(core, secs(6) + SOON)
+        .await
+        .context("the core outlives its panel")?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@
 use super::config::CoreConfig;
 use super::core_api::CoreApi;
 use super::fault::Fault;
+use super::health::Health;
 use super::inbound::Inbound;
 use super::live::{Current, Live};
 use super::users::{Change, Users, changes, complaints};
@@ -26,6 +27,9 @@ use tonic::Status;
 /// Changes that are under way at the core at a time.
 const CHANGES_AT_A_TIME: usize = 32;
 
+/// How long all changes of one call may take.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long a core that has started may take until its API answers.
 const API_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -40,6 +44,9 @@ const MIN_PAUSE: Duration = Duration::from_millis(100);
 
 /// The longest pause.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// Longest keep-alive time, in seconds; what is longer is as good as for ever.
+const MAX_KEEP_ALIVE_S: u64 = 10 * 365 * 24 * 60 * 60;
 
 /// A core that has run for this long counts as one that runs.
 const STABLE_AFTER: Duration = Duration::from_secs(60);
@@ -63,6 +70,10 @@ struct Running {
     /// When a core that died is to be started again, and the pause after the next death.
     again_at: Option<Instant>,
     pause: Duration,
+    /// Of the core that runs.
+    health: Option<Health>,
+    /// How long a panel may be silent before the core is stopped.
+    keep_alive: Option<Duration>,
 }
 
 /// Starts a core for a panel; whatever ran before is replaced.
@@ -106,6 +117,7 @@ impl Actor for Backend {
     ) -> Result<Option<mailbox::Signal<Self>>, Infallible> {
         loop {
             let again_at = self.running.as_ref().and_then(|running| running.again_at);
+            let expires_at = self.expires_at();
             tokio::select! {
                 signal = mailbox.recv() => return Ok(signal),
                 changed = self.started.changed(), if again_at.is_none() => match changed {
@@ -113,8 +125,25 @@ impl Actor for Backend {
                     Err(_) => return Ok(None),
                 },
                 () = until(again_at) => self.start_again().await,
+                () = lost(&mut self.running) => {
+                    tracing::error!("the core does not answer any more: it is restarted");
+                    self.start_again().await;
+                }
+                // It may have been put off meanwhile.
+                () = until(expires_at) => if self.expires_at().is_some_and(|instant| instant <= Instant::now()) {
+                    tracing::warn!("no panel has called for the keep-alive time: the core is stopped");
+                    self.stop().await;
+                },
             }
         }
+    }
+}
+
+/// Resolves when the core that runs is to be given up.
+async fn lost(running: &mut Option<Running>) {
+    match running.as_mut().and_then(|running| running.health.as_mut()) {
+        Some(health) => health.lost().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -144,7 +173,10 @@ impl Backend {
             since: Instant::now(),
             again_at: None,
             pause: MIN_PAUSE,
+            health: None,
+            keep_alive: (backend.keep_alive > 0).then(|| Duration::from_secs(backend.keep_alive.min(MAX_KEEP_ALIVE_S))),
         });
+        self.live.touch();
         let started = self.run().await;
         match (&started, &self.running) {
             (Ok(()), Some(running)) => tracing::info!("a core runs for {panel} with {} users", running.users.len()),
@@ -161,6 +193,7 @@ impl Backend {
                 return Err(Fault::no_backend());
             };
             running.again_at = None;
+            running.health = None;
             running.since = Instant::now();
             let port = free_port().map_err(|error| Fault::start(format!("no port for the core's API: {error}")))?;
             let json = running.config.json(&running.users, port);
@@ -170,7 +203,11 @@ impl Backend {
                     let api = CoreApi::at(port);
                     self.answers(&api).await?;
                     self.started.mark_unchanged();
-                    self.live.set(Current::Up(Arc::new(api), Instant::now()));
+                    let api = Arc::new(api);
+                    if let Some(running) = &mut self.running {
+                        running.health = Some(Health::of(api.clone()));
+                    }
+                    self.live.set(Current::Up(api, Instant::now()));
                     return Ok(());
                 }
                 Outcome::Failed(reason) if reason.contains(&format!(":{port}: bind: address already in use")) => {
@@ -182,7 +219,7 @@ impl Backend {
         Err(Fault::start(format!("failed to start xray: {last}")))
     }
 
-    async fn launch(&self, json: Vec<u8>) -> Result<Outcome, Fault> {
+    async fn launch(&mut self, json: Vec<u8>) -> Result<Outcome, Fault> {
         let (outcome, told) = oneshot::channel();
         let config = Prepared {
             json: Ok(json),
@@ -198,7 +235,7 @@ impl Backend {
     }
 
     /// Waits until the core's API answers.
-    async fn answers(&self, api: &CoreApi) -> Result<(), Fault> {
+    async fn answers(&mut self, api: &CoreApi) -> Result<(), Fault> {
         let asked = async {
             while api.system().await.is_err() && self.state.is_started() {
                 sleep(API_POLL).await;
@@ -220,25 +257,37 @@ impl Backend {
         let _ = self.supervisor.ask(Stop).await;
     }
 
+    /// When the core is stopped unless a panel calls.
+    fn expires_at(&self) -> Option<Instant> {
+        let keep_alive = self.running.as_ref()?.keep_alive?;
+        Some(self.live.touched()? + keep_alive)
+    }
+
     /// Notices that the core has died.
     fn look_after_core(&mut self) {
-        let Some(running) = self.running.as_mut().filter(|_| !self.state.is_started()) else {
-            return;
-        };
-        self.live.set(Current::Down);
-        if running.since.elapsed() >= STABLE_AFTER {
-            running.pause = MIN_PAUSE;
+        if !self.state.is_started() {
+            self.run_later();
         }
-        tracing::warn!("the core died: it is started again in {:?}", running.pause);
-        running.again_at = Some(Instant::now() + running.pause);
-        running.pause = (running.pause * 2).min(MAX_PAUSE);
     }
 
     async fn start_again(&mut self) {
         if let Err(fault) = self.run().await {
             tracing::error!("{}", fault.text);
-            self.look_after_core();
+            self.run_later();
         }
+    }
+
+    /// Has a core started after a pause that grows from one failure to the next.
+    fn run_later(&mut self) {
+        let Some(running) = &mut self.running else { return };
+        self.live.set(Current::Down);
+        running.health = None;
+        if running.since.elapsed() >= STABLE_AFTER {
+            running.pause = MIN_PAUSE;
+        }
+        tracing::warn!("the core does not run: it is started again in {:?}", running.pause);
+        running.again_at = Some(Instant::now() + running.pause);
+        running.pause = (running.pause * 2).min(MAX_PAUSE);
     }
 
     async fn sync(&mut self, sync: SyncUsers) -> Result<(), Fault> {
@@ -262,11 +311,13 @@ impl Backend {
             // The next core has them.
             return Ok(());
         };
-        if make(&api, changes).await {
-            return Ok(());
+        match timeout(SYNC_TIMEOUT, make(&api, changes)).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => tracing::warn!("the core takes no users while it runs: it is restarted with them"),
+            Err(_) => tracing::error!("the core takes no users within {SYNC_TIMEOUT:?}: it is restarted with them"),
         }
-        tracing::warn!("the core takes no users while it runs: it is restarted with them");
-        self.run().await
+        self.start_again().await;
+        Ok(())
     }
 }
 

@@ -105,6 +105,9 @@ impl Door {
             self.rest(request, client).await
         };
         http::log(client, &method, &path, version, response.status());
+        if went_well(&response) {
+            self.api.live.touch();
+        }
         response
     }
 
@@ -136,6 +139,12 @@ impl Door {
         };
         rest::answer(&self.api, client.ip(), &head.method, head.uri.path(), body).await
     }
+}
+
+/// A call over gRPC that fails before its answer begins says so in the head.
+fn went_well(response: &Response<Body>) -> bool {
+    let status = response.headers().get("grpc-status");
+    response.status().is_success() && status.is_none_or(|status| status.as_bytes() == b"0")
 }
 
 fn is_grpc(request: &Request<Incoming>) -> bool {

@@ -10,6 +10,8 @@ use tokio::time::Instant;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Live {
     current: Arc<watch::Sender<Current>>,
+    /// When a panel was last answered as it wished.
+    answered: Arc<watch::Sender<Option<Instant>>>,
 }
 
 /// Whether there is a backend, and the API of its core.
@@ -27,6 +29,16 @@ pub(super) enum Current {
 impl Live {
     pub(super) fn get(&self) -> Current {
         self.current.borrow().clone()
+    }
+
+    /// Notes that a panel was answered as it wished.
+    pub(super) fn touch(&self) {
+        self.answered.send_replace(Some(Instant::now()));
+    }
+
+    /// When that was, the last time.
+    pub(super) fn touched(&self) -> Option<Instant> {
+        *self.answered.borrow()
     }
 
     /// Since when its core runs; `None` if it does not.

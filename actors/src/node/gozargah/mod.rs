@@ -22,6 +22,7 @@ mod core_api;
 mod door;
 mod fault;
 mod grpc;
+mod health;
 mod inbound;
 mod live;
 mod logs;

@@ -63,6 +63,7 @@ pub struct Variable {
 pub const VARIABLES: &[Variable] = &[
     variable("SERVICE_HOST", "0.0.0.0", "where panels connect: address"),
     variable("SERVICE_PORT", "62050", "and port"),
+    variable("NODE_HOST", "", "another name of SERVICE_HOST, of the Go node"),
     variable("XRAY_API_HOST", "0.0.0.0", "where the core's API listens: address"),
     variable("XRAY_API_PORT", "62051", "and port"),
     variable("XRAY_EXECUTABLE_PATH", "/usr/local/bin/xray", "the core"),
@@ -100,6 +101,9 @@ pub const VARIABLES: &[Variable] = &[
         "whether a panel in another's place takes its core, too, if it starts the same",
     ),
 ];
+
+/// Where the nodes of PasarGuard and Gozargah have their pair (`spec/node-panel.md`, 3.4 and 4.5).
+const KEYED_FOLDERS: [&str; 2] = ["/var/lib/pg-node/certs", "/var/lib/gozargah-node/certs"];
 
 const fn variable(name: &'static str, default: &'static str, about: &'static str) -> Variable {
     Variable { name, default, about }
@@ -230,22 +234,32 @@ impl<'a> Reader<'a> {
 
     fn files(&self) -> Files {
         Files {
-            certificate: self.text("SSL_CERT_FILE").into(),
-            key: self.text("SSL_KEY_FILE").into(),
+            certificate: self.pair_file("SSL_CERT_FILE"),
+            key: self.pair_file("SSL_KEY_FILE"),
             client_certificates: self.text("SSL_CLIENT_CERT_FILE").into(),
         }
     }
 
-    fn settings(&mut self, files: Files) -> Option<Settings> {
-        let protocol = self.text("SERVICE_PROTOCOL");
-        if protocol != "rest" {
-            let reason = match &*protocol {
-                "rpyc" => "this protocol is for Python programs alone: set `rest`, here and in nothing else",
-                _ => "no such protocol: set `rest`",
-            };
-            self.problem("SERVICE_PROTOCOL", protocol, reason);
+    /// A file of the pair: as it is set, or where the node that is replaced has it.
+    fn pair_file(&self, name: &'static str) -> PathBuf {
+        let usual = PathBuf::from(self.text(name));
+        if self.is_set(name) || self.text("API_KEY").is_empty() {
+            return usual;
         }
+        let beside = |folder: &&str| Path::new(folder).join(usual.file_name().unwrap_or_default());
+        let theirs: Vec<PathBuf> = KEYED_FOLDERS.iter().map(beside).collect();
+        let there = theirs.iter().find(|path| path.is_file());
+        there.or(theirs.first()).cloned().unwrap_or(usual)
+    }
+
+    fn is_set(&self, name: &str) -> bool {
+        (self.environment)(name).is_some() || self.file.contains_key(name)
+    }
+
+    fn settings(&mut self, files: Files) -> Option<Settings> {
         let access = self.access();
+        let is_keyed = matches!(access, Some(Access::Key(_)));
+        self.look_at_protocol(is_keyed);
         let clients = self.text("SSL_CLIENT_CERT_FILE");
         let needs_clients = access == Some(Access::Certificate);
         if needs_clients && clients.is_empty() {
@@ -272,7 +286,9 @@ impl<'a> Reader<'a> {
         let inbounds = self.text("INBOUNDS");
         let service_port = self.port("SERVICE_PORT");
         let api_port = self.port("XRAY_API_PORT");
-        self.look_at_api(service_port, api_port);
+        if !is_keyed {
+            self.look_at_api(service_port, api_port);
+        }
         let debug = self.truth("DEBUG");
         let soft_takeover = self.truth("KARIZ_SOFT_TAKEOVER");
         Some(Settings {
@@ -318,6 +334,18 @@ impl<'a> Reader<'a> {
             .unwrap_or_else(|| default(name).to_owned())
     }
 
+    fn look_at_protocol(&mut self, is_keyed: bool) {
+        let protocol = self.text("SERVICE_PROTOCOL");
+        let reason = match &*protocol {
+            "rest" => return,
+            // Both are spoken anyway.
+            "grpc" if is_keyed => return,
+            "rpyc" => "this protocol is for Python programs alone: set `rest`, here and in nothing else",
+            _ => "no such protocol: set `rest`",
+        };
+        self.problem("SERVICE_PROTOCOL", protocol, reason);
+    }
+
     /// Finds what would keep every core from starting.
     fn look_at_api(&mut self, service_port: Option<u16>, api_port: Option<u16>) {
         let (host, api_host) = (self.host("SERVICE_HOST"), self.host("XRAY_API_HOST"));
@@ -347,7 +375,11 @@ impl<'a> Reader<'a> {
 
     /// Every address, where the value is empty, as for the original.
     fn host(&self, name: &'static str) -> String {
-        let host = self.text(name);
+        let host = match name {
+            // What the Go node calls it.
+            "SERVICE_HOST" if !self.is_set(name) && self.is_set("NODE_HOST") => self.text("NODE_HOST"),
+            name => self.text(name),
+        };
         if host.is_empty() {
             default(name).to_owned()
         } else {

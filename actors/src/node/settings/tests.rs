@@ -256,6 +256,15 @@ fn a_key_goes_before_certificates_and_is_never_shown() {
         let problem = refused.problems[0].to_string();
         assert!(problem.starts_with("API_KEY=") && !problem.contains(bad), "{problem}");
     }
+    let go = [
+        ("API_KEY", KEY),
+        ("SERVICE_PROTOCOL", "grpc"),
+        ("NODE_HOST", "127.0.0.3"),
+        ("XRAY_API_PORT", "62050"),
+    ];
+    let settings = read(&go, "").settings.unwrap();
+    assert_eq!(settings.service_host, "127.0.0.3");
+    assert_eq!(settings.files.key, Path::new("/var/lib/pg-node/certs/ssl_key.pem"));
     let neither = read(&[("SSL_CLIENT_CERT_FILE", "")], "").settings.unwrap_err();
     assert!(neither.problems[0].reason.contains("API_KEY"), "{:?}", neither.problems);
 }
