@@ -51,6 +51,7 @@ pub(crate) fn node() -> Exit {
     let exit = runtime.block_on(serve(settings, &logging));
     // A configuration that is being read must not hold the exit up.
     runtime.shutdown_background();
+    logging.finish();
     exit
 }
 

@@ -9,6 +9,8 @@ use anyhow::Context;
 use kariz_actors::node::ACCESS_LOG;
 use kariz_proto::model::{LogFormat, LogLevel, RuntimeSpec};
 use std::io::{self, IsTerminal};
+use std::sync::mpsc;
+use std::time::Duration;
 use tracing::Subscriber;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::filter_fn;
@@ -101,7 +103,22 @@ pub(crate) struct NodeLogging {
     _requests: WorkerGuard,
 }
 
+/// How long the last lines have to be written. What nobody reads then does not keep the node from ending.
+const LAST_LINES_TIMEOUT: Duration = Duration::from_millis(150);
+
 impl NodeLogging {
+    /// Writes what waits, within [`LAST_LINES_TIMEOUT`].
+    pub(crate) fn finish(self) {
+        let (done, finished) = mpsc::channel();
+        std::thread::spawn(move || {
+            drop(self);
+            // Whoever waited may have gone.
+            let _ = done.send(());
+        });
+        // Either it is done, or it takes too long.
+        let _ = finished.recv_timeout(LAST_LINES_TIMEOUT);
+    }
+
     /// Lines that were dropped because standard error or standard output was too slow.
     pub(crate) fn dropped_lines(&self) -> usize {
         self.dropped.iter().map(ErrorCounter::dropped_lines).sum()

@@ -11,9 +11,9 @@ use crate::shared::Guarded;
 use rustix::net::sockopt;
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,8 +27,8 @@ use tokio_rustls::server::TlsStream;
 /// How long a handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Most handshakes under way. When there are more, the oldest gives way: those that only connect keep no panel out that
-/// goes on with its handshake at once.
+/// Most handshakes under way. When there are more, the oldest gives way of the source that has the most: one that only
+/// connects keeps no panel out that comes from elsewhere.
 const MAX_HANDSHAKES: usize = 128;
 
 /// Most connections of panels that have shown their certificate. What comes on top is closed.
@@ -116,7 +116,7 @@ impl Port {
             match accepted {
                 Ok((stream, client)) => {
                     number += 1;
-                    let give_way = self.handshakes.begin(number);
+                    let give_way = self.handshakes.begin(number, client.ip());
                     tokio::spawn(self.clone().connection(number, stream, client, give_way));
                 }
                 Err(error) => {
@@ -235,18 +235,36 @@ fn keep_alive(stream: &TcpStream) {
 
 /// The handshakes under way, oldest first.
 #[derive(Default)]
-struct Handshakes(Guarded<VecDeque<(u64, oneshot::Sender<()>)>>);
+struct Handshakes(Guarded<VecDeque<Handshake>>);
+
+struct Handshake {
+    number: u64,
+    source: IpAddr,
+    /// Dropped to tell it to give way.
+    _give_way: oneshot::Sender<()>,
+}
 
 impl Handshakes {
-    /// Notes one that begins, and tells the oldest to give way if there are too many. What is returned resolves when this
-    /// one has to. Numbers rise.
-    fn begin(&self, number: u64) -> oneshot::Receiver<()> {
+    /// Notes one that begins; if there are too many, the oldest of the source that has the most gives way. What is returned
+    /// resolves when this one has to. Numbers rise.
+    fn begin(&self, number: u64, source: IpAddr) -> oneshot::Receiver<()> {
         let (give_way, told) = oneshot::channel();
         let mut under_way = self.0.lock();
-        under_way.push_back((number, give_way));
+        under_way.push_back(Handshake {
+            number,
+            source,
+            _give_way: give_way,
+        });
         if under_way.len() > MAX_HANDSHAKES {
-            // Dropping the sender is the message.
-            under_way.pop_front();
+            let mut of_source = HashMap::new();
+            for handshake in under_way.iter() {
+                *of_source.entry(handshake.source).or_insert(0) += 1;
+            }
+            let most = of_source.values().max().copied();
+            let victim = under_way
+                .iter()
+                .position(|handshake| of_source.get(&handshake.source).copied() == most);
+            under_way.remove(victim.unwrap_or(0));
         }
         told
     }
@@ -254,7 +272,7 @@ impl Handshakes {
     /// Forgets one that is over.
     fn end(&self, number: u64) {
         let mut under_way = self.0.lock();
-        if let Ok(place) = under_way.binary_search_by_key(&number, |(known, _)| *known) {
+        if let Ok(place) = under_way.binary_search_by_key(&number, |handshake| handshake.number) {
             under_way.remove(place);
         }
     }
@@ -263,21 +281,37 @@ impl Handshakes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
+
+    const FLOOD: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn a_flood_from_elsewhere_keeps_nobody_out() {
+        let handshakes = Handshakes::default();
+        let mut panel = handshakes.begin(0, IpAddr::from([192, 0, 2, 7]));
+        let flood: Vec<_> = (1..1_000).map(|number| handshakes.begin(number, FLOOD)).collect();
+        assert_eq!(panel.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+        let told = |mut told: oneshot::Receiver<()>| told.try_recv() == Err(oneshot::error::TryRecvError::Closed);
+        assert_eq!(
+            flood.into_iter().filter_map(|one| told(one).then_some(())).count(),
+            999 - (MAX_HANDSHAKES - 1)
+        );
+    }
 
     #[test]
     fn the_oldest_handshake_gives_way() {
         let handshakes = Handshakes::default();
         let mut told: Vec<_> = (0..MAX_HANDSHAKES as u64)
-            .map(|number| handshakes.begin(number))
+            .map(|number| handshakes.begin(number, FLOOD))
             .collect();
         assert!(
             told.iter_mut()
                 .all(|told| told.try_recv() == Err(oneshot::error::TryRecvError::Empty))
         );
         handshakes.end(0);
-        let _more = handshakes.begin(1000);
+        let _more = handshakes.begin(1000, FLOOD);
         assert_eq!(told[1].try_recv(), Err(oneshot::error::TryRecvError::Empty));
-        let _one_too_many = handshakes.begin(1001);
+        let _one_too_many = handshakes.begin(1001, FLOOD);
         assert_eq!(told[1].try_recv(), Err(oneshot::error::TryRecvError::Closed));
         assert_eq!(told[2].try_recv(), Err(oneshot::error::TryRecvError::Empty));
     }

@@ -129,11 +129,17 @@ impl Setup {
 
     /// Starts `kariz node` without waiting for anything.
     pub fn spawn(&self) -> Result<Node> {
-        let (log, out) = (self.scene.file("node.log"), self.scene.file("node.out"));
+        let out = self.scene.file("node.out");
+        self.spawn_to(std::fs::File::create(&out)?.into(), out)
+    }
+
+    /// The same with another standard output; `out` is where [`Node::out`] looks.
+    pub fn spawn_to(&self, stdout: Stdio, out: PathBuf) -> Result<Node> {
+        let log = self.scene.file("node.log");
         let mut command = self.command(&["node"]);
         command
             .stdin(Stdio::null())
-            .stdout(std::fs::File::create(&out)?)
+            .stdout(stdout)
             .stderr(std::fs::File::create(&log)?);
         self.scene.keep_log(&log);
         let child = command.spawn().context("starting kariz node")?;
@@ -147,21 +153,7 @@ impl Setup {
 
     /// Starts the node, and waits until it listens.
     pub async fn start(&self) -> Result<Node> {
-        let mut node = self.spawn()?;
-        let deadline = tokio::time::Instant::now() + SOON;
-        while !is_listening(self.address, None)? {
-            if let Some(status) = node.process.exited()? {
-                bail!(
-                    "the node ended with {status} instead of listening:\n{}",
-                    node.process.log()
-                );
-            }
-            if tokio::time::Instant::now() > deadline {
-                bail!("the node does not listen at {}", self.address);
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        Ok(node)
+        self.spawn()?.listening().await
     }
 
     /// Runs the node when it is to end by itself.
@@ -183,6 +175,24 @@ impl Node {
         let core = FakeCore::new(scene, script)?;
         let node = Setup::new(scene, &core.executable())?.start().await?;
         Ok((node, core))
+    }
+
+    /// Waits until it listens.
+    pub async fn listening(mut self) -> Result<Self> {
+        let deadline = tokio::time::Instant::now() + SOON;
+        while !is_listening(self.address, None)? {
+            if let Some(status) = self.process.exited()? {
+                bail!(
+                    "the node ended with {status} instead of listening:\n{}",
+                    self.process.log()
+                );
+            }
+            if tokio::time::Instant::now() > deadline {
+                bail!("the node does not listen at {}", self.address);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(self)
     }
 
     /// What it wrote to standard output.

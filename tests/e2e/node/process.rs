@@ -15,6 +15,7 @@ pub fn trials() -> Vec<Trial> {
     Suite::new("node::process")
         .once("sigterm_ends_node_and_core_within_2_s", sigterm)
         .once("sigterm_during_a_start", sigterm_during_a_start)
+        .once("sigterm_with_a_log_that_nobody_reads", sigterm_unread)
         .once("kill_9_leaves_no_core", kill_9)
         .once("kill_9_during_a_start_leaves_no_core", kill_9_during_a_start)
         .once("a_core_has_the_memory_pages_of_any_program", memory_pages)
@@ -69,6 +70,28 @@ async fn sigterm(scene: Scene) -> Result<()> {
     node.process.signal(Signal::INT)?;
     let status = node.process.exit(ENDS).await?;
     ensure!(status.code() == Some(0), "SIGINT: the status is {status}");
+    Ok(())
+}
+
+/// Standard output is a pipe that is full, and thousands of lines wait for it.
+async fn sigterm_unread(scene: Scene) -> Result<()> {
+    const REQUESTS: usize = 8_000;
+    let core = FakeCore::new(&scene, NORMAL)?;
+    let setup = Setup::new(&scene, &core.executable())?;
+    let (unread, stdout) = std::io::pipe()?;
+    let mut node = setup
+        .spawn_to(stdout.into(), scene.file("node.out"))?
+        .listening()
+        .await?;
+    let mut panel = Panel::connect(&node).await?;
+    panel.start(CONFIG).await?.expect(200)?;
+    let mut connection = Https::open(node.address, panel.login()).await?;
+    for _ in 0..REQUESTS {
+        connection.ask(&request("/", b"")).await?.expect(200)?;
+    }
+    let pid = node.core()?;
+    ends_well(&mut node, pid).await?;
+    drop(unread);
     Ok(())
 }
 

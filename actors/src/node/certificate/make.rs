@@ -20,6 +20,9 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// From yesterday on, so that a panel whose clock is behind takes the certificate at once.
 const VALIDITY_DAYS: u32 = 100 * 365;
 
+/// A file that is larger than this holds more than a certificate.
+const MAX_REPLACED_BYTES: u64 = 64 << 10;
+
 /// What kind of key is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -69,7 +72,8 @@ pub fn make(certificate: &Path, key: &Path, kind: Kind) -> io::Result<()> {
 /// Whether a pair could be put into these two files, as far as one can see without doing it.
 ///
 /// # Errors
-/// They are one, there is something at one of them that is no file, or their folder is missing or cannot be written to.
+/// They are one, there is something at one of them that is no file or holds many certificates, or their folder is missing or
+/// cannot be written to.
 pub fn check(certificate: &Path, key: &Path) -> io::Result<()> {
     if certificate == key {
         return Err(refused(key, "certificate and key need a file each"));
@@ -86,7 +90,17 @@ pub fn check(certificate: &Path, key: &Path) -> io::Result<()> {
             _ => {}
         }
     }
-    Ok(())
+    // SSL_CERT_FILE is OpenSSL's variable, too, and names the authorities of the whole machine there.
+    let is_large = certificate
+        .metadata()
+        .is_ok_and(|there| there.len() > MAX_REPLACED_BYTES);
+    match is_large || super::certificates(certificate).is_ok_and(|bundle| bundle.len() > 1) {
+        true => Err(refused(
+            certificate,
+            "it holds more than one certificate, and is not replaced by one",
+        )),
+        false => Ok(()),
+    }
 }
 
 fn refused(path: &Path, reason: &str) -> io::Error {

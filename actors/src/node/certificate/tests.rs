@@ -90,6 +90,13 @@ fn a_pair_that_cannot_be_made_leaves_everything_as_it_was() {
     std::fs::create_dir(&mounted).unwrap();
     assert!(make(&mounted, &key, Kind::P256).is_err());
     std::fs::remove_dir(&mounted).unwrap();
+    let bundle = ["authority.pem", "stranger.pem"]
+        .map(|name| std::fs::read(fixture(name, name).certificate).unwrap())
+        .concat();
+    std::fs::write(&mounted, &bundle).unwrap();
+    assert!(make(&mounted, &key, Kind::P256).is_err());
+    assert_eq!(std::fs::read(&mounted).unwrap(), bundle);
+    std::fs::remove_file(&mounted).unwrap();
     assert_eq!(std::fs::read(&key).unwrap(), b"old");
     let names: Vec<_> = std::fs::read_dir(&folder)
         .unwrap()

@@ -288,6 +288,29 @@ fn what_would_keep_every_core_from_starting_is_a_problem() {
 }
 
 #[test]
+fn a_core_for_another_machine_is_a_problem() {
+    let folder = tempfile::tempdir().unwrap();
+    let core = folder.path().join("xray");
+    let problem = |bytes: &[u8]| {
+        std::fs::write(&core, bytes).unwrap();
+        std::fs::set_permissions(&core, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let refused = read(&[("XRAY_EXECUTABLE_PATH", core.to_str().unwrap())], "")
+            .settings
+            .err();
+        refused
+            .map(|refused| refused.problems[0].reason.clone())
+            .unwrap_or_default()
+    };
+    let mut program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+    program.truncate(64);
+    assert_eq!(problem(&program), "");
+    program[18] ^= 0xff;
+    assert!(problem(&program).contains("another machine"));
+    assert!(problem(b"<html>").contains("no program"));
+    assert!(problem(b"").contains("no program"));
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_a_problem() {
     let (folder, _variables) = folder();
     std::fs::write(folder.path().join(".env"), b"SERVICE_PORT=\xff").unwrap();
@@ -299,14 +322,23 @@ fn a_file_that_cannot_be_read_is_a_problem() {
 fn a_core_that_outlives_its_node_is_warned_of() {
     let folder = tempfile::tempdir().unwrap();
     let core = folder.path().join("xray");
-    std::fs::write(&core, "").unwrap();
+    std::fs::write(&core, "#!/bin/sh\n").unwrap();
+    let said = || read(&[("XRAY_EXECUTABLE_PATH", core.to_str().unwrap())], "").warnings;
     let warnings = |mode| {
         std::fs::set_permissions(&core, std::fs::Permissions::from_mode(mode)).unwrap();
-        read(&[("XRAY_EXECUTABLE_PATH", core.to_str().unwrap())], "").warnings
+        said()
     };
     assert_eq!(warnings(0o755), [""; 0]);
     let [warning] = &warnings(0o4755)[..] else { panic!() };
     assert!(warning.contains("lives on if the node is killed"), "{warning}");
+    // cap_net_bind_service+ep, in the second form of them (linux/capability.h). Only root may set it.
+    assert_eq!(warnings(0o755), [""; 0]);
+    let capability: [u32; 5] = [0x0200_0001, 1 << 10, 0, 0, 0];
+    let bytes: Vec<u8> = capability.iter().flat_map(|word| word.to_le_bytes()).collect();
+    match rustix::fs::setxattr(&core, "security.capability", &bytes, rustix::fs::XattrFlags::empty()) {
+        Ok(()) => assert_eq!(said().len(), 1),
+        Err(error) => eprintln!("skipped: file capabilities cannot be set here: {error}"),
+    }
 }
 
 #[test]
