@@ -1,8 +1,12 @@
-//! The node: it runs a proxy core for a panel that drives it over the network (`spec/node-marzban.md`, `spec/xray.md`).
+//! The node: it runs a proxy core for a panel that drives it over the network (`spec/node-marzban.md`, `spec/node-panel.md`,
+//! `spec/xray.md`).
 //!
 //! ```text
-//!            listen: TCP, TLS with a pinned client certificate
+//!            listen: TCP, TLS
 //!               |
+//!               |  the panel shows a key: gozargah, which has a map of its own
+//!               |
+//!               |  the panel shows a certificate:
 //!            http: one connection, hyper underneath
 //!               |
 //!            marzban: the seven endpoints and the log stream
@@ -16,6 +20,7 @@
 //! |---|---|---|---|
 //! | node root | supervises | never | [`Node::failed`] resolves: the process exits with 70 and its supervisor starts it anew |
 //! | session | knows which panel is connected | always | nothing: the session outlives it |
+//! | backend | has configuration and users of a Gozargah or PasarGuard panel | always | the core is stopped; the panel hears that there is no backend, and starts anew |
 //! | core supervisor | owns the core's process | always | the core is stopped; the panel sees that it is not started, and restarts it |
 //!
 //! Requests that only ask (`/`, `/ping`) read a [`State`] and touch no actor. Log lines go through a ring that nobody is

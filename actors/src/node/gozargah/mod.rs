@@ -10,8 +10,8 @@
 //!            backend (actor) --- tells ---> core::supervisor (actor)
 //! ```
 //!
-//! The backend's actor has the panel's configuration and users, and brings both to the core. Statistics and logs do not go
-//! through it.
+//! The backend's actor has the panel's configuration and users, brings both to the core, and replaces a core that died or hangs
+//! (`health`). Statistics and logs do not go through it.
 
 mod account;
 mod api;
