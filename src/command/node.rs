@@ -5,6 +5,7 @@ use crate::logging::{Logging, NodeLogging};
 use crate::signals::{Asked, Signals};
 use kariz_actors::node::settings::Settings;
 use kariz_actors::node::{Failure, Node, StartError};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::time::Duration;
 
 /// Threads that read large bodies. Only two are read at a time; the others resolve names.
@@ -36,6 +37,7 @@ pub(crate) fn node() -> Exit {
             return Exit::of_node(refused.exit);
         }
     };
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(MAX_BLOCKING_THREADS)
@@ -53,6 +55,19 @@ pub(crate) fn node() -> Exit {
     runtime.shutdown_background();
     logging.finish();
     exit
+}
+
+/// Takes as many descriptors as the host lets it: services often begin with 1,024, which connections alone could take, and a
+/// restart of the core would find none for its pipes.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!("the limit of descriptors stays as it is: {error}");
+    }
 }
 
 async fn serve(settings: Settings, logging: &NodeLogging) -> Exit {
