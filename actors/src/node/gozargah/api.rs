@@ -17,6 +17,7 @@ use kariz_proto::panel::{
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// What the node says that it is: panels parse it, and send users in chunks from 0.2.0 on (`spec/node-panel.md`, 4.6).
 const NODE_VERSION: &str = "0.5.2";
@@ -27,6 +28,9 @@ const MAX_USERS: usize = 1_000_000;
 
 /// How long a question for the core's version waits after a start.
 const VERSION_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Time between two looks whether it has come.
+const VERSION_POLL: Duration = Duration::from_millis(20);
 
 /// Answers calls.
 #[derive(Clone)]
@@ -42,8 +46,9 @@ impl Api {
         self.ask(StartBackend { backend, panel }).await?;
         let mut info = self.info().await;
         // Panels take an answer without a version for a failure; the core may still be asked for it.
-        let deadline = tokio::time::Instant::now() + VERSION_PATIENCE;
-        while info.core_version.is_empty() && tokio::time::Instant::now() < deadline {
+        let deadline = Instant::now() + VERSION_PATIENCE;
+        while info.core_version.is_empty() && Instant::now() < deadline {
+            sleep(VERSION_POLL).await;
             info = self.info().await;
         }
         Ok(info)

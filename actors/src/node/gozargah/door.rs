@@ -12,8 +12,6 @@ use super::rest;
 use super::rpc::node::node_service_server::NodeServiceServer;
 use crate::node::http;
 use crate::node::state::State;
-use bytes::Bytes;
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use hyper::service::service_fn;
@@ -46,6 +44,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 pub(crate) struct Door {
     api: Api,
     key: Uuid,
+    bodies: http::BodyRoom,
 }
 
 impl Door {
@@ -59,6 +58,7 @@ impl Door {
                 backend,
             },
             key,
+            bodies: http::BodyRoom::default(),
         }
     }
 
@@ -133,11 +133,19 @@ impl Door {
             return rest::refuse(&fault);
         }
         let (head, body) = request.into_parts();
-        let body: Bytes = match Limited::new(body, MAX_MESSAGE_BYTES).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(_) => return rest::refuse(&Fault::bad_request("Failed to read request body")),
-        };
-        rest::answer(&self.api, client.ip(), &head.method, head.uri.path(), body).await
+        match http::read_body(body, &self.bodies).await {
+            Ok(body) if body.bytes.len() <= MAX_MESSAGE_BYTES => {
+                rest::answer(
+                    &self.api,
+                    client.ip(),
+                    &head.method,
+                    head.uri.path(),
+                    body.bytes.clone(),
+                )
+                .await
+            }
+            _ => rest::refuse(&Fault::bad_request("Failed to read request body")),
+        }
     }
 }
 
