@@ -104,8 +104,7 @@ async fn users(scene: Scene, dialect: Dialect) -> Result<()> {
     ensure!(stage.node.core()? == core, "the core was restarted");
 
     counted(&mut stage.panel, BYTES).await?;
-    let machine = stage.panel.ok(json!({ "do": "system" })).await?;
-    ensure!(machine["cpu_cores"] != "0" || machine["mem_total"] == "0", "{machine}");
+    machine_is_seen(&mut stage.panel).await?;
     ensure!(
         stage.panel.ok(json!({ "do": "backend" })).await?["num_goroutine"] != 0,
         "no goroutines"
@@ -123,6 +122,22 @@ async fn users(scene: Scene, dialect: Dialect) -> Result<()> {
     gone(core, SOON).await?;
     ensure!(!runs(core), "the core still runs");
     Ok(())
+}
+
+/// Some time after the start the node tells of its machine, which has memory and cores.
+async fn machine_is_seen(panel: &mut Bridge) -> Result<()> {
+    let deadline = Instant::now() + SOON;
+    loop {
+        let machine = panel.ok(json!({ "do": "system" })).await?;
+        if ["mem_total", "mem_used", "cpu_cores"]
+            .iter()
+            .all(|figure| machine[figure] != "0")
+        {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "nothing is seen of the machine: {machine}");
+        tokio::time::sleep(millis(200)).await;
+    }
 }
 
 /// What the users moved shows in the statistics, under the names of its directions.

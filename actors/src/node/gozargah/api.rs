@@ -151,9 +151,9 @@ impl Api {
 
     /// Whether a panel has started a backend.
     pub(super) fn exists(&self) -> Result<(), Fault> {
-        match self.live.get() {
-            Current::None => Err(Fault::no_backend()),
-            Current::Down | Current::Up(..) => Ok(()),
+        match self.live.is_there() {
+            true => Ok(()),
+            false => Err(Fault::no_backend()),
         }
     }
 
@@ -181,7 +181,7 @@ impl Api {
 /// Chunks of users as they come in.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
-    /// By index; `None` has not come.
+    /// What has come, by index.
     parts: std::collections::BTreeMap<u64, Vec<User>>,
     users: usize,
     last: Option<u64>,

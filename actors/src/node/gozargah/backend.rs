@@ -157,7 +157,7 @@ async fn until(instant: Option<Instant>) {
 impl Backend {
     async fn start(&mut self, start: StartBackend) -> Result<(), Fault> {
         let StartBackend { backend, panel } = start;
-        if backend.r#type() != BackendType::Xray || BackendType::try_from(backend.r#type).is_err() {
+        if BackendType::try_from(backend.r#type) != Ok(BackendType::Xray) {
             return Err(Fault::start("invalid backend type"));
         }
         let config = CoreConfig::read(&backend.config, &backend.exclude_inbounds).map_err(Fault::start)?;

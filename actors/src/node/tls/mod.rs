@@ -1,4 +1,5 @@
-//! TLS as panels need it (`spec/node-marzban.md`, 1.1, 2 and 2.1): 1.2 and 1.3, the client's certificate pinned, no ALPN.
+//! TLS 1.2 and 1.3 as panels need it: for Marzban the client's certificate pinned and no ALPN (`spec/node-marzban.md`, 1.1, 2
+//! and 2.1), for those that show a key no certificate and HTTP/2 among the protocols (`spec/node-panel.md`, Rules for us).
 
 mod pinned;
 mod spki;
