@@ -7,6 +7,7 @@ use super::StartError;
 use super::gozargah::Door;
 use super::marzban::Panel;
 use super::settings::Settings;
+use super::stream::Stream;
 use crate::shared::Guarded;
 use rustix::net::sockopt;
 use rustls::ServerConfig;
@@ -14,20 +15,21 @@ use rustls::server::Acceptor;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// How long a handshake may take.
+/// How long a handshake may take, and after it the first good key.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Most handshakes under way. When there are more, the oldest gives way of the source that has the most: one that only
+/// Most handshakes under way, and connections that have not shown a key yet. When there are more, the oldest gives way of the source that has the most: one that only
 /// connects keeps no panel out that comes from elsewhere.
 const MAX_HANDSHAKES: usize = 128;
 
@@ -71,10 +73,12 @@ pub(crate) fn check(settings: &Settings) -> Option<String> {
     Some(format!("SERVICE_HOST={host}: {error}"))
 }
 
-/// Who serves a connection once it is encrypted.
+/// Who serves a connection once it is encrypted, by what panels show.
 pub(crate) enum Service {
-    Marzban(Panel),
-    Gozargah(Door),
+    /// A certificate, in the handshake.
+    Certificate(Panel),
+    /// A key, with every request.
+    Key(Door),
 }
 
 /// What all connections share.
@@ -135,8 +139,9 @@ impl Port {
             lingering = MAX_LINGERING - self.lingering.available_permits(),
             "gauges"
         );
-        if let Service::Marzban(panel) = &self.service {
-            tracing::info!(large = panel.large_bodies(), bytes = panel.body_bytes(), "bodies");
+        match &self.service {
+            Service::Certificate(panel) => panel.log_gauges(),
+            Service::Key(door) => door.log_gauges(),
         }
     }
 
@@ -145,7 +150,7 @@ impl Port {
         number: u64,
         stream: TcpStream,
         client: SocketAddr,
-        give_way: oneshot::Receiver<()>,
+        mut give_way: oneshot::Receiver<()>,
     ) {
         let client = SocketAddr::new(client.ip().to_canonical(), client.port());
         let local = stream.local_addr().unwrap_or(client);
@@ -154,16 +159,16 @@ impl Port {
         keep_alive(&stream);
         let shaken = tokio::select! {
             shaken = self.shake_hands(stream) => shaken,
-            _ = give_way => return tracing::debug!("{client}: no TLS yet, and {MAX_HANDSHAKES} came after it"),
+            _ = &mut give_way => return tracing::debug!("{client}: no TLS yet, and {MAX_HANDSHAKES} came after it"),
             () = sleep(HANDSHAKE_TIMEOUT) => {
                 self.handshakes.end(number);
                 return tracing::debug!("{client}: no TLS within {HANDSHAKE_TIMEOUT:?}");
             }
         };
-        self.handshakes.end(number);
         let tls = match shaken {
             Ok(tls) => tls,
             Err((error, stream)) => {
+                self.handshakes.end(number);
                 tracing::debug!("{client}: no TLS: {error}");
                 if let Some(stream) = stream {
                     self.end(stream).await;
@@ -171,17 +176,50 @@ impl Port {
                 return;
             }
         };
-        let mut tls = match (self.places.try_acquire(), &self.service) {
-            (Ok(_place), Service::Marzban(panel)) => panel.serve(tls, client, local).await,
-            (Ok(_place), Service::Gozargah(door)) => return door.serve(tls, client).await,
-            (Err(_), _) => {
+        let panel = match &self.service {
+            Service::Certificate(panel) => panel,
+            Service::Key(door) => return self.stranger(number, door, tls, client, give_way).await,
+        };
+        self.handshakes.end(number);
+        let tls = match self.places.try_acquire() {
+            Ok(_place) => panel.serve(tls, client, local).await,
+            Err(_) => {
                 tracing::warn!("{client}: there are {MAX_CONNECTIONS} connections already");
-                tls
+                Some(tls)
             }
         };
+        let Some(mut tls) = tls else { return };
         // A client that is gone needs no goodbye.
         let _ = timeout(LINGER_TIMEOUT, tls.shutdown()).await;
         self.end(tls.into_inner().0).await;
+    }
+
+    /// Serves a connection that has shown nothing yet. Until its first good key it is one of the handshakes: it may be put out
+    /// by others, and has as much time.
+    async fn stranger(
+        &self,
+        number: u64,
+        door: &Door,
+        tls: TlsStream<TcpStream>,
+        client: SocketAddr,
+        give_way: oneshot::Receiver<()>,
+    ) {
+        let admitted = Arc::new(Notify::new());
+        let mut served = pin!(door.serve(Stream::new(tls), client, admitted.clone()));
+        let refused = tokio::select! {
+            () = served.as_mut() => Some("gone"),
+            () = admitted.notified() => None,
+            _ = give_way => Some("no key yet, and too many came after it"),
+            () = sleep(HANDSHAKE_TIMEOUT) => Some("no key in time"),
+        };
+        self.handshakes.end(number);
+        if let Some(reason) = refused {
+            return tracing::debug!("{client}: {reason}");
+        }
+        match self.places.try_acquire() {
+            Ok(_place) => served.await,
+            Err(_) => tracing::warn!("{client}: there are {MAX_CONNECTIONS} connections already"),
+        }
     }
 
     /// The handshake. One that fails gives the connection back, with the alert sent.

@@ -37,13 +37,14 @@ mod log_hub;
 mod marzban;
 mod session;
 mod state;
+mod stream;
 mod tls;
 
 pub use http::ACCESS_LOG;
 pub use marzban::{fuzz_node_body, fuzz_node_config};
 
 use self::core::{Spawner, Supervisor};
-use self::gozargah::{Backend, Door, Live};
+use self::gozargah::{Backend, Door, Ledger, Live};
 use self::listen::{Port, Service};
 use self::marzban::Panel;
 use self::session::NodeSession;
@@ -228,19 +229,23 @@ struct Actors {
     session: ActorRef<NodeSession>,
     backend: ActorRef<Backend>,
     live: Live,
+    ledger: Ledger,
     supervisor: ActorRef<Supervisor>,
 }
 
 /// Who serves the connections, by what the settings ask of panels.
 fn service(state: &Arc<State>, actors: &Actors) -> Service {
+    let bodies = http::BodyRoom::default();
+    let door = Door::new(
+        state.clone(),
+        actors.live.clone(),
+        actors.ledger.clone(),
+        actors.backend.clone(),
+        bodies.clone(),
+    );
     match state.settings.access {
-        Access::Certificate => Service::Marzban(Panel::new(state.clone(), actors.session.clone())),
-        Access::Key(key) => Service::Gozargah(Door::new(
-            state.clone(),
-            actors.live.clone(),
-            actors.backend.clone(),
-            key,
-        )),
+        Access::Certificate => Service::Certificate(Panel::new(state.clone(), actors.session.clone(), bodies, door)),
+        Access::Key(_) => Service::Key(door),
     }
 }
 
@@ -256,15 +261,15 @@ impl Actor for NodeRoot {
         let session = restarted(NodeSession::supervise(&me, (state.clone(), supervisor.clone())))
             .spawn()
             .await;
-        let live = Live::default();
-        let backend = restarted(Backend::supervise(&me, (state, live.clone(), supervisor.clone())))
-            .spawn()
-            .await;
+        let (live, ledger) = (Live::default(), Ledger::default());
+        let shared = (state, live.clone(), ledger.clone(), supervisor.clone());
+        let backend = restarted(Backend::supervise(&me, shared)).spawn().await;
         Ok(Self {
             actors: Actors {
                 session,
                 backend,
                 live,
+                ledger,
                 supervisor,
             },
         })

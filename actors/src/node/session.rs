@@ -3,19 +3,21 @@
 //! Whatever acts on the core goes through here, in the order in which it came: a panel whose place was taken while its
 //! configuration was being read can no longer start anything.
 
-use super::core::{Launch, Mode, Offer, OutcomeSender, Prepared, Stop, Supervisor};
+use super::core::{Launch, Mode, Offer, OutcomeSender, Owner, Prepared, Stop, Supervisor};
 use super::state::{Session, State};
 use crate::driver::random;
 use kameo::prelude::*;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
+use tokio::sync::watch;
 use uuid::{Builder, Uuid};
 
 /// The session's actor.
 pub(crate) struct NodeSession {
     state: Arc<State>,
     supervisor: ActorRef<Supervisor>,
+    started: watch::Receiver<Option<Owner>>,
 }
 
 /// A panel takes control. Whoever had it before has lost it, and with it the core, unless `KARIZ_SOFT_TAKEOVER` keeps that for
@@ -50,7 +52,24 @@ impl Actor for NodeSession {
 
     async fn on_start((state, supervisor): Self::Args, _: ActorRef<Self>) -> Result<Self, Infallible> {
         // The session outlives the actor that had it: the panel does not notice.
-        Ok(Self { state, supervisor })
+        Ok(Self {
+            started: state.starts(),
+            state,
+            supervisor,
+        })
+    }
+
+    async fn next(
+        &mut self,
+        _: WeakActorRef<Self>,
+        mailbox: &mut MailboxReceiver<Self>,
+    ) -> Result<Option<mailbox::Signal<Self>>, Infallible> {
+        loop {
+            tokio::select! {
+                signal = mailbox.recv() => return Ok(signal),
+                Ok(()) = self.started.changed() => self.look_at_owner(),
+            }
+        }
     }
 }
 
@@ -59,9 +78,20 @@ impl NodeSession {
         self.state.session().is_some_and(|current| current.id == session)
     }
 
+    /// A panel of the other kind that has started a core has control.
+    fn look_at_owner(&mut self) {
+        let owner = *self.started.borrow_and_update();
+        if owner == Some(Owner::Gozargah)
+            && let Some(Session { panel, .. }) = self.state.session()
+        {
+            tracing::warn!("{panel} has lost control of the core to a panel of another kind");
+            self.state.set_session(None);
+        }
+    }
+
     async fn stop_core(&self) {
         // The supervisor answers at once. An error says that it is being restarted, and that stops its core.
-        let _ = self.supervisor.ask(Stop).await;
+        let _ = self.supervisor.ask(Stop { owner: Owner::Marzban }).await;
     }
 }
 
@@ -108,6 +138,7 @@ impl Message<StartCore> for NodeSession {
             return false;
         }
         let launch = Launch {
+            owner: Owner::Marzban,
             mode: start.mode,
             config: start.config,
             outcome: start.outcome,

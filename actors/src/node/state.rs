@@ -1,7 +1,7 @@
 //! What everybody in the node may read at any time, and what outlives each actor.
 
 use super::Failure;
-use super::core::Spawner;
+use super::core::{Owner, Spawner};
 use super::log_hub::LogHub;
 use super::settings::Settings;
 use std::net::IpAddr;
@@ -24,7 +24,7 @@ pub(crate) struct State {
     /// Held by the life of a core, from its fork to its end: there is one at a time, whoever owns it.
     pub(crate) core_place: Mutex<()>,
     session: watch::Sender<Option<Session>>,
-    started: watch::Sender<bool>,
+    started: watch::Sender<Option<Owner>>,
     version: watch::Sender<Version>,
     stopping: watch::Sender<bool>,
     failure: watch::Sender<Option<Failure>>,
@@ -52,12 +52,12 @@ enum Version {
 impl State {
     pub(crate) fn new(settings: Settings, spawner: Spawner) -> Arc<Self> {
         Arc::new(Self {
+            logs: LogHub::new(settings.log_lines),
             settings,
-            logs: LogHub::default(),
             spawner,
             core_place: Mutex::new(()),
             session: watch::Sender::new(None),
-            started: watch::Sender::new(false),
+            started: watch::Sender::new(None),
             version: watch::Sender::default(),
             stopping: watch::Sender::new(false),
             failure: watch::Sender::new(None),
@@ -79,18 +79,18 @@ impl State {
         self.session.send_replace(session);
     }
 
-    /// Whether a core was started and has neither exited nor been told to.
-    pub(crate) fn is_started(&self) -> bool {
-        *self.started.borrow()
+    /// Whether a core was started for `owner` and has neither exited nor been told to.
+    pub(crate) fn is_started_for(&self, owner: Owner) -> bool {
+        *self.started.borrow() == Some(owner)
     }
 
-    /// Changes of it.
-    pub(crate) fn starts(&self) -> watch::Receiver<bool> {
+    /// For whom a core is started, and changes of it.
+    pub(crate) fn starts(&self) -> watch::Receiver<Option<Owner>> {
         self.started.subscribe()
     }
 
     /// For the supervisor alone.
-    pub(super) fn set_started(&self, started: bool) {
+    pub(super) fn set_started(&self, started: Option<Owner>) {
         self.started.send_replace(started);
     }
 

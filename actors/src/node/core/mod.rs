@@ -35,6 +35,15 @@ impl Fingerprint {
     }
 }
 
+/// Whose panel a core runs for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A Marzban panel's.
+    Marzban,
+    /// A Gozargah or PasarGuard panel's.
+    Gozargah,
+}
+
 /// How a start went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {

@@ -4,7 +4,7 @@
 //! taken until then. Nobody waits inside the actor; who asked for a start is answered when its outcome is known.
 
 use super::life::{End, Life};
-use super::{Fingerprint, Outcome, OutcomeSender, Prepared};
+use super::{Fingerprint, Outcome, OutcomeSender, Owner, Prepared};
 use crate::node::state::State;
 use kameo::prelude::*;
 use std::convert::Infallible;
@@ -23,6 +23,9 @@ pub(super) const STOP_GRACE: Duration = Duration::from_millis(1_500);
 /// How long a core that is offered to the next panel runs on. Then it is stopped: nobody wants it.
 pub(super) const OFFER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// What those hear who waited for a core that is not theirs any more.
+const TAKEN_OVER: &str = "The core was taken over by another panel";
+
 /// Most requests that wait for the outcome of one start; what comes on top is answered like one that came too late.
 const MAX_WAITING: usize = 64;
 
@@ -38,6 +41,7 @@ pub(crate) struct Supervisor {
 
 /// The core that lives, or is about to end.
 struct Current {
+    owner: Owner,
     life: Life,
     /// Who waits for it to become ready, and until when.
     waiting: Vec<OutcomeSender>,
@@ -54,6 +58,7 @@ struct Current {
 
 /// A start that was asked for.
 struct Start {
+    owner: Owner,
     mode: Mode,
     config: Prepared,
     waiting: Vec<OutcomeSender>,
@@ -68,8 +73,10 @@ pub(crate) enum Mode {
     Restart,
 }
 
-/// Starts the core. Answered through `outcome`, within [`READY_TIMEOUT`] and the time that an old core takes to end.
+/// Starts the core. Answered through `outcome`, within [`READY_TIMEOUT`] and the time that an old core takes to end. Another
+/// owner's core is replaced, whatever the mode.
 pub(crate) struct Launch {
+    pub(crate) owner: Owner,
     pub(crate) mode: Mode,
     pub(crate) config: Prepared,
     pub(crate) outcome: OutcomeSender,
@@ -79,8 +86,10 @@ pub(crate) struct Launch {
 /// counts as not started, and [`OFFER_TIMEOUT`] later it is stopped. One that cannot change hands is stopped now.
 pub(crate) struct Offer;
 
-/// Tells the core to end, and does not wait for it.
-pub(crate) struct Stop;
+/// Tells the core to end if it is `owner`'s, and does not wait for it.
+pub(crate) struct Stop {
+    pub(crate) owner: Owner,
+}
 
 /// The node ends: stops the core, and answers when it is gone. Nothing is started any more.
 pub(crate) struct Quit {
@@ -94,7 +103,7 @@ impl Actor for Supervisor {
 
     async fn on_start(state: Arc<State>, _: ActorRef<Self>) -> Result<Self, Infallible> {
         // If there was a predecessor, its core is being stopped: nobody holds its life any more.
-        state.set_started(false);
+        state.set_started(None);
         Ok(Self {
             state,
             current: None,
@@ -114,7 +123,7 @@ impl Actor for Supervisor {
                 event = Self::event(&mut self.current) => match event {
                     Event::Ready => self.ready(),
                     Event::Ended(end) => self.ended(end),
-                    Event::NotWanted => self.stop(STOP_GRACE),
+                    Event::NotWanted => self.stop_all(STOP_GRACE),
                 },
             }
         }
@@ -162,9 +171,18 @@ impl Supervisor {
         }
     }
 
-    fn launch(&mut self, Launch { mode, config, outcome }: Launch) {
+    fn launch(&mut self, launch: Launch) {
+        let Launch {
+            owner,
+            mode,
+            config,
+            outcome,
+        } = launch;
         if self.quitting.is_some() {
             return answer([outcome], Outcome::Failed("The node is shutting down".into()));
+        }
+        if let Some(Start { waiting, .. }) = self.next.take_if(|next| next.owner != owner) {
+            answer(waiting, Outcome::Failed(TAKEN_OVER.into()));
         }
         // A start or restart that waits for the old core's end: another one of its kind changes nothing.
         if let Some(next) = &mut self.next {
@@ -178,6 +196,7 @@ impl Supervisor {
             return next.waiting.push(outcome);
         }
         let start = Start {
+            owner,
             mode,
             config,
             waiting: vec![outcome],
@@ -185,11 +204,17 @@ impl Supervisor {
         match &mut self.current {
             None => self.start(start),
             Some(current) if current.stopping => self.next = Some(start),
+            Some(current) if current.owner != owner => {
+                tracing::warn!("Xray core is taken over by a panel of another kind");
+                answer(current.waiting.drain(..), Outcome::Failed(TAKEN_OVER.into()));
+                current.stop(STOP_GRACE);
+                self.next = Some(start);
+            }
             Some(current) if current.offered_until.is_some() => {
                 if mode == Mode::Start && current.runs(&start.config) {
                     tracing::warn!("Xray core runs on: it was started with the same configuration");
                     current.offered_until = None;
-                    self.state.set_started(true);
+                    self.state.set_started(Some(current.owner));
                     answer(start.waiting, Outcome::Running);
                 } else {
                     current.stop(STOP_GRACE);
@@ -210,13 +235,19 @@ impl Supervisor {
     }
 
     fn start(&mut self, start: Start) {
-        let Start { mode, config, waiting } = start;
+        let Start {
+            owner,
+            mode,
+            config,
+            waiting,
+        } = start;
         let Prepared { json, fingerprint } = config;
         let json = match json {
             Ok(json) => json,
             Err(reason) => return self.failed(waiting, reason),
         };
         self.current = Some(Current {
+            owner,
             life: Life::begin(self.state.clone(), json),
             waiting,
             deadline: Instant::now() + READY_TIMEOUT,
@@ -225,7 +256,7 @@ impl Supervisor {
             fingerprint,
             offered_until: None,
         });
-        self.state.set_started(true);
+        self.state.set_started(Some(owner));
     }
 
     fn ready(&mut self) {
@@ -238,7 +269,7 @@ impl Supervisor {
         let Some(Current { waiting, stopping, .. }) = self.current.take() else {
             return;
         };
-        self.state.set_started(false);
+        self.state.set_started(None);
         if stopping {
             tracing::warn!("Xray core stopped");
         } else {
@@ -265,22 +296,32 @@ impl Supervisor {
 
     fn offer(&mut self) {
         match &mut self.current {
+            Some(current) if current.owner != Owner::Marzban => {}
             Some(current) if current.may_change_hands() => {
                 current.offered_until.get_or_insert(Instant::now() + OFFER_TIMEOUT);
-                self.state.set_started(false);
+                self.state.set_started(None);
             }
-            _ => self.stop(STOP_GRACE),
+            _ => self.stop(Owner::Marzban, STOP_GRACE),
         }
     }
 
-    fn stop(&mut self, grace: Duration) {
+    /// Stops what is `owner`'s.
+    fn stop(&mut self, owner: Owner, grace: Duration) {
+        let theirs = self.next.as_ref().map(|next| next.owner);
+        let running = self.current.as_ref().map(|current| current.owner);
+        if theirs.or(running) == Some(owner) {
+            self.stop_all(grace);
+        }
+    }
+
+    fn stop_all(&mut self, grace: Duration) {
         if let Some(Start { waiting, .. }) = self.next.take() {
             answer(waiting, Outcome::Failed("The core was stopped".into()));
         }
         if let Some(current) = &mut self.current {
             current.stop(grace);
         }
-        self.state.set_started(false);
+        self.state.set_started(None);
     }
 }
 
@@ -340,8 +381,8 @@ impl Message<Offer> for Supervisor {
 impl Message<Stop> for Supervisor {
     type Reply = ();
 
-    async fn handle(&mut self, Stop: Stop, _: &mut Context<Self, ()>) {
-        self.stop(STOP_GRACE);
+    async fn handle(&mut self, Stop { owner }: Stop, _: &mut Context<Self, ()>) {
+        self.stop(owner, STOP_GRACE);
     }
 }
 
@@ -354,7 +395,7 @@ impl Message<Quit> for Supervisor {
         if self.current.is_some() {
             waiting.push(told);
         }
-        self.stop(grace);
+        self.stop_all(grace);
         // An error says that there is no core to wait for.
         context.spawn(async { gone.await.unwrap_or(()) })
     }

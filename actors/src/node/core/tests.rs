@@ -1,7 +1,7 @@
 //! The supervisor with cores that do what a real one does not do on request: shell scripts.
 
 use super::*;
-use crate::node::settings::{Access, Files, Settings};
+use crate::node::settings::{Access, Files, Generation, Protocols, Settings};
 use crate::node::state::State;
 use kameo::prelude::*;
 use rustix::process::{Pid, test_kill_process};
@@ -53,6 +53,11 @@ impl Stage {
             access: Access::Certificate,
             debug: false,
             soft_takeover: true,
+            protocols: Protocols::Both,
+            generation: Generation::G3,
+            log_lines: 100,
+            startup_log_lines: 200,
+            generated: None,
         };
         let state = State::new(settings, Spawner::start().unwrap());
         let supervisor = Supervisor::spawn(state.clone());
@@ -74,7 +79,12 @@ impl Stage {
             json: Ok(config),
             fingerprint,
         };
-        let launch = Launch { mode, config, outcome };
+        let launch = Launch {
+            owner: Owner::Marzban,
+            mode,
+            config,
+            outcome,
+        };
         self.supervisor.tell(launch).await.unwrap();
         timeout(PATIENCE, told).await.unwrap().unwrap()
     }
@@ -96,13 +106,9 @@ impl Stage {
     }
 
     fn lines(&self) -> Vec<String> {
-        let mut reader = self.state.logs.reader();
-        self.state
-            .logs
-            .take(&mut reader)
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        let mut reader = self.state.logs.reader(100);
+        let unseen = self.state.logs.take(&mut reader);
+        unseen.lines.iter().map(ToString::to_string).collect()
     }
 }
 
@@ -119,7 +125,7 @@ async fn a_start_is_answered_when_the_core_says_that_it_is_ready() {
         begin.elapsed() < supervisor::READY_TIMEOUT,
         "the ready line was not waited for"
     );
-    assert!(stage.state.is_started());
+    assert!(stage.state.is_started_for(Owner::Marzban));
     assert_eq!(stage.launch(Mode::Start).await, Outcome::AlreadyStarted);
     assert_eq!(stage.pids().len(), 1);
 }
@@ -129,7 +135,7 @@ async fn a_restart_takes_the_place_of_a_start_that_waits() {
     let stage =
         Stage::new("trap '' TERM; cat >> $0.config; echo 'core: Xray 1.2.3 started'; while :; do sleep 0.05; done");
     assert_eq!(stage.launch_with(Mode::Start, b"A".to_vec()).await, Outcome::Running);
-    stage.supervisor.ask(Stop).await.unwrap();
+    stage.supervisor.ask(Stop { owner: Owner::Marzban }).await.unwrap();
     let (start, restart) = tokio::join!(stage.launch_with(Mode::Start, b"B".to_vec()), async {
         sleep(Duration::from_millis(200)).await;
         stage.launch_with(Mode::Restart, b"C".to_vec()).await
@@ -144,10 +150,10 @@ async fn a_core_that_is_stopped_is_not_ready_any_more() {
     let stage = Stage::new("trap '' TERM; cat >/dev/null; sleep 0.4; echo 'core: Xray 1.2.3 started'; sleep 1000");
     let (start, ()) = tokio::join!(stage.launch(Mode::Start), async {
         sleep(Duration::from_millis(200)).await;
-        stage.supervisor.ask(Stop).await.unwrap();
+        stage.supervisor.ask(Stop { owner: Owner::Marzban }).await.unwrap();
     });
     assert!(matches!(start, Outcome::Failed(_)), "{start:?}");
-    assert!(!stage.state.is_started());
+    assert!(!stage.state.is_started_for(Owner::Marzban));
 }
 
 #[tokio::test]
@@ -168,7 +174,7 @@ async fn what_a_core_has_forked_ends_with_it() {
             panic!("{name}: {:?}", stage.pids())
         };
         if name == "stopped" {
-            stage.supervisor.ask(Stop).await.unwrap();
+            stage.supervisor.ask(Stop { owner: Owner::Marzban }).await.unwrap();
         }
         stage.eventually(name, |_| !is_there(core) && !is_there(child)).await;
     }
@@ -179,9 +185,12 @@ async fn an_offered_core_goes_on_with_what_it_runs_and_with_nothing_else() {
     let stage = Stage::new(READY);
     assert_eq!(stage.launch_with(Mode::Start, b"{}".to_vec()).await, Outcome::Running);
     stage.supervisor.ask(Offer).await.unwrap();
-    assert!(!stage.state.is_started(), "it is not the new panel's yet");
+    assert!(
+        !stage.state.is_started_for(Owner::Marzban),
+        "it is not the new panel's yet"
+    );
     assert_eq!(stage.launch_with(Mode::Start, b"{}".to_vec()).await, Outcome::Running);
-    assert!(stage.state.is_started());
+    assert!(stage.state.is_started_for(Owner::Marzban));
     assert_eq!(stage.pids().len(), 1, "the same configuration needs no other core");
     assert_eq!(stage.launch(Mode::Start).await, Outcome::AlreadyStarted);
 
@@ -210,7 +219,7 @@ async fn an_offered_core_that_nobody_takes_is_stopped() {
     tokio::time::advance(supervisor::OFFER_TIMEOUT).await;
     tokio::time::resume();
     stage.eventually("the core is gone", |_| !is_there(pid)).await;
-    assert!(!stage.state.is_started());
+    assert!(!stage.state.is_started_for(Owner::Marzban));
 }
 
 #[tokio::test]
@@ -225,7 +234,7 @@ async fn a_core_that_never_says_so_counts_as_started_when_it_lives_on() {
 async fn a_core_that_fails_is_answered_with_its_last_line() {
     let stage = Stage::new("cat >/dev/null; echo one; echo two; echo; echo error >&2; exit 23");
     assert_eq!(stage.launch(Mode::Start).await, Outcome::Failed("two".into()));
-    assert!(!stage.state.is_started());
+    assert!(!stage.state.is_started_for(Owner::Marzban));
     let stage = Stage::new("cat >/dev/null; echo error >&2; exit 23");
     assert_eq!(stage.launch(Mode::Restart).await, Outcome::Failed("error".into()));
 }
@@ -261,10 +270,10 @@ async fn a_restart_waits_for_the_old_core_and_joins_one_that_is_under_way() {
 async fn a_core_that_ignores_sigterm_is_killed() {
     let stage = Stage::new("trap '' TERM; cat >/dev/null; echo 'Xray 1.2.3 started'; while :; do sleep 0.05; done");
     assert_eq!(stage.launch(Mode::Start).await, Outcome::Running);
-    stage.supervisor.tell(Stop).await.unwrap();
+    stage.supervisor.tell(Stop { owner: Owner::Marzban }).await.unwrap();
     let pid = stage.pids()[0];
     stage.eventually("the core is gone", |_| !is_there(pid)).await;
-    assert!(!stage.state.is_started());
+    assert!(!stage.state.is_started_for(Owner::Marzban));
 }
 
 #[tokio::test]
@@ -286,7 +295,9 @@ async fn a_core_that_dies_is_no_longer_started() {
     let stage = Stage::new("cat >/dev/null; echo 'Xray 1.2.3 started'; sleep 0.1; exit 1");
     assert_eq!(stage.launch(Mode::Start).await, Outcome::Running);
     stage
-        .eventually("it is known that the core died", |stage| !stage.state.is_started())
+        .eventually("it is known that the core died", |stage| {
+            !stage.state.is_started_for(Owner::Marzban)
+        })
         .await;
     assert_eq!(stage.launch(Mode::Start).await, Outcome::Running);
 }

@@ -3,21 +3,32 @@
 use super::backend::{Backend, StartBackend, StopBackend, SyncUsers};
 use super::core_api::CoreApi;
 use super::fault::Fault;
+use super::generation::Generation;
+use super::latency::{self, Unavailable};
+use super::ledger::{Ledger, Owed};
 use super::live::{Current, Live};
+use super::logs;
 use super::machine::Machine;
 use super::stats::{self, Query};
+use crate::driver::random;
 use crate::node::state::State;
+use futures_util::Stream;
 use kameo::error::SendError;
 use kameo::prelude::*;
 use kariz_proto::panel;
 use kariz_proto::panel::{
-    BackendStatsResponse, BaseInfoResponse, OnlineStatResponse, StatRequest, StatResponse, StatType,
-    StatsOnlineIpListResponse, SystemStatsResponse, User, Users, UsersChunk,
+    BackendStatsResponse, BaseInfoResponse, LatencyRequest, LatencyResponse, OnlineStatResponse, StatRequest,
+    StatResponse, StatType, StatsOnlineIpListResponse, SystemStatsResponse, User, Users, UsersChunk,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
+use tonic::Status;
+use uuid::{Builder, Uuid};
+
+/// An answer with counters, and what has to be told of its delivery.
+pub(super) type Counted = (StatResponse, Arc<Owed>);
 
 /// What the node says that it is: panels parse it, and send users in chunks from 0.2.0 on (`spec/node-panel.md`, 4.6).
 const NODE_VERSION: &str = "0.5.2";
@@ -39,11 +50,19 @@ pub(super) struct Api {
     pub(super) live: Live,
     pub(super) backend: ActorRef<Backend>,
     pub(super) machine: Machine,
+    pub(super) ledger: Ledger,
+    pub(super) generation: Generation,
 }
 
 impl Api {
     pub(super) async fn start(&self, backend: panel::Backend, panel: IpAddr) -> Result<BaseInfoResponse, Fault> {
-        self.ask(StartBackend { backend, panel }).await?;
+        let session = (self.generation == Generation::G0).then(new_session);
+        let start = StartBackend {
+            backend,
+            panel,
+            session,
+        };
+        self.ask(start).await?;
         let mut info = self.info().await;
         // Panels take an answer without a version for a failure; the core may still be asked for it.
         let deadline = Instant::now() + VERSION_PATIENCE;
@@ -51,11 +70,12 @@ impl Api {
             sleep(VERSION_POLL).await;
             info = self.info().await;
         }
+        info.session_id = session.map(|id| id.to_string()).unwrap_or_default();
         Ok(info)
     }
 
     pub(super) async fn stop(&self) -> Result<(), Fault> {
-        self.exists()?;
+        self.exists_or_early()?;
         self.backend.ask(StopBackend).await.map_err(|_| Fault::internal())
     }
 
@@ -71,6 +91,10 @@ impl Api {
 
     pub(super) async fn sync_user(&self, user: User) -> Result<(), Fault> {
         if user.email.is_empty() {
+            if self.generation.is_early() {
+                tracing::warn!("a user without a name is left out");
+                return Ok(());
+            }
             return Err(Fault::bad_request("email is required"));
         }
         self.sync(SyncUsers::Update(vec![user])).await
@@ -90,37 +114,55 @@ impl Api {
     }
 
     /// Statistics of one kind, as the methods of G0 and G1 answer them.
-    pub(super) async fn stats_of_kind(&self, kind: StatType, request: &StatRequest) -> Result<StatResponse, Fault> {
+    pub(super) async fn stats_of_kind(&self, kind: StatType, request: &StatRequest) -> Result<Counted, Fault> {
         let core = self.core()?;
-        self.query(&core, Query::of_kind(kind, request)?, request.reset).await
+        let query = Query::of_kind(kind, request, self.generation)?;
+        self.query(core, query, request.reset).await
     }
 
     /// Statistics as `GetStats` answers them.
-    pub(super) async fn stats(&self, request: &StatRequest) -> Result<StatResponse, Fault> {
+    pub(super) async fn stats(&self, request: &StatRequest) -> Result<Counted, Fault> {
         let core = self.core()?;
-        self.query(&core, Query::of(request)?, request.reset).await
+        self.query(core, Query::of(request, self.generation)?, request.reset)
+            .await
     }
 
-    async fn query(&self, core: &CoreApi, query: Query, reset: bool) -> Result<StatResponse, Fault> {
-        let counters = core.counters(query.pattern.clone(), reset).await;
-        let stats = query.stats(counters.map_err(|status| Fault::of_core(&status))?);
-        Ok(StatResponse { stats })
+    async fn query(&self, core: Arc<CoreApi>, query: Query, reset: bool) -> Result<Counted, Fault> {
+        let counted = self.ledger.counters(core, query.pattern.clone(), reset).await;
+        let (counters, owed) = counted.map_err(|status| self.of_core(&status))?;
+        let stats = query.stats(counters);
+        Ok((StatResponse { stats }, owed))
+    }
+
+    /// How the core's outbounds reach the world, as its observatory sees it; with a name, the one of that tag.
+    pub(super) async fn latencies(&self, request: LatencyRequest) -> Result<LatencyResponse, Fault> {
+        self.core()?;
+        let port = self.live.metrics().ok_or(Unavailable::NotMeasured);
+        let latencies = match port {
+            Ok(port) => latency::of_outbounds(port, &request.name).await,
+            Err(reason) => Err(reason),
+        };
+        Ok(LatencyResponse {
+            latencies: latencies.map_err(Fault::no_latency)?,
+        })
     }
 
     pub(super) async fn online(&self, request: StatRequest) -> Result<OnlineStatResponse, Fault> {
         let core = self.core()?;
-        let value = core.online(stats::online(&request.name)?).await;
+        let value = core.online(stats::online(&request.name, self.generation)?).await;
         Ok(OnlineStatResponse {
-            value: value.map_err(|status| Fault::of_core(&status))?,
+            value: value.map_err(|status| self.of_core(&status))?,
             name: request.name,
         })
     }
 
     pub(super) async fn online_addresses(&self, request: StatRequest) -> Result<StatsOnlineIpListResponse, Fault> {
         let core = self.core()?;
-        let list = core.online_addresses(stats::online(&request.name)?).await;
+        let list = core
+            .online_addresses(stats::online(&request.name, self.generation)?)
+            .await;
         Ok(StatsOnlineIpListResponse {
-            ips: list.map_err(|status| Fault::of_core(&status))?.ips,
+            ips: list.map_err(|status| self.of_core(&status))?.ips,
             name: request.name,
         })
     }
@@ -128,7 +170,8 @@ impl Api {
     pub(super) async fn backend_stats(&self) -> Result<BackendStatsResponse, Fault> {
         let core = self.core()?;
         // The text decides what a panel does: it waits (`spec/node-panel.md`, 4.6).
-        let said = core.system().await.map_err(|status| Fault::sys_stats(&status))?;
+        let said = core.system().await;
+        let said = said.map_err(|status| Fault::sys_stats(self.generation, &status))?;
         Ok(BackendStatsResponse {
             num_goroutine: said.num_goroutine,
             num_gc: said.num_gc,
@@ -145,16 +188,34 @@ impl Api {
 
     /// What the machine is doing.
     pub(super) fn system_stats(&self) -> Result<SystemStatsResponse, Fault> {
-        self.exists()?;
+        self.exists_or_early()?;
         Ok(self.machine.latest())
+    }
+
+    /// The core's lines, for as long as the reader stays.
+    pub(super) fn logs(&self) -> Result<impl Stream<Item = Arc<str>> + Send + use<>, Fault> {
+        self.exists_or_early()?;
+        Ok(logs::lines(&self.state))
     }
 
     /// Whether a panel has started a backend.
     pub(super) fn exists(&self) -> Result<(), Fault> {
         match self.live.is_there() {
             true => Ok(()),
-            false => Err(Fault::no_backend()),
+            false => Err(Fault::no_backend(self.generation)),
         }
+    }
+
+    /// The same, for calls that the first generations answer without one, too.
+    fn exists_or_early(&self) -> Result<(), Fault> {
+        if self.generation.is_early() {
+            return Ok(());
+        }
+        self.exists()
+    }
+
+    fn of_core(&self, status: &Status) -> Fault {
+        Fault::of_core(self.generation, status)
     }
 
     /// The API of the core that runs.
@@ -162,7 +223,7 @@ impl Api {
         match self.live.get() {
             Current::Up(core, _) => Ok(core),
             Current::Down => Err(Fault::no_core()),
-            Current::None => Err(Fault::no_backend()),
+            Current::None => Err(Fault::no_backend(self.generation)),
         }
     }
 
@@ -176,6 +237,12 @@ impl Api {
             _ => Fault::internal(),
         })
     }
+}
+
+fn new_session() -> Uuid {
+    let mut bytes = [0; 16];
+    random(&mut bytes);
+    Builder::from_random_bytes(bytes).into_uuid()
 }
 
 /// Chunks of users as they come in.

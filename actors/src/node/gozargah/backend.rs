@@ -4,15 +4,19 @@
 //! Users that were accepted are in the configuration of every core that comes after, whoever ended the one before. While a
 //! start or a change of users is under way, the next one waits in the mailbox; questions are answered from [`Live`].
 
-use super::config::CoreConfig;
+use super::config::{CoreConfig, Ports};
 use super::core_api::CoreApi;
 use super::fault::Fault;
+use super::generated::Generated;
+use super::generation::Generation;
 use super::health::Health;
 use super::inbound::Inbound;
+use super::ledger::Ledger;
 use super::live::{Current, Live};
+use super::log_files::LogFiles;
 use super::users::{Change, Users, changes, complaints};
-use crate::node::core::{Launch, Mode, Outcome, Prepared, Stop, Supervisor};
-use crate::node::state::State;
+use crate::node::core::{Launch, Mode, Outcome, Owner, Prepared, Stop, Supervisor};
+use crate::node::state::{Session, State};
 use futures_util::{StreamExt, stream};
 use kameo::prelude::*;
 use kariz_proto::panel::{BackendType, User};
@@ -23,6 +27,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tonic::Status;
+use uuid::Uuid;
 
 /// Changes that are under way at the core at a time.
 const CHANGES_AT_A_TIME: usize = 32;
@@ -51,12 +56,28 @@ const MAX_KEEP_ALIVE_S: u64 = 10 * 365 * 24 * 60 * 60;
 /// A core that has run for this long counts as one that runs.
 const STABLE_AFTER: Duration = Duration::from_secs(60);
 
+/// How long the counters of a core that is to end may take.
+const READ_OUT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Most bytes of a core's last lines that a panel is told: over gRPC they go into a header.
+const MAX_TAIL_BYTES: usize = 4 << 10;
+
+/// Whose cores these are.
+const OWNER: Owner = Owner::Gozargah;
+
+const STOP: Stop = Stop { owner: OWNER };
+
 /// The backend's actor.
 pub(crate) struct Backend {
     state: Arc<State>,
     live: Live,
     supervisor: ActorRef<Supervisor>,
-    started: watch::Receiver<bool>,
+    started: watch::Receiver<Option<Owner>>,
+    ledger: Ledger,
+    /// Whose traffic the ledger has.
+    counted_for: Option<IpAddr>,
+    /// Of the last core.
+    ports: Option<Ports>,
     running: Option<Running>,
 }
 
@@ -74,12 +95,18 @@ struct Running {
     health: Option<Health>,
     /// How long a panel may be silent before the core is stopped.
     keep_alive: Option<Duration>,
+    /// The configuration as it is written down.
+    generated: Generated,
+    /// The files that the panel wants the core's lines in.
+    _log_files: Option<LogFiles>,
 }
 
 /// Starts a core for a panel; whatever ran before is replaced.
 pub(super) struct StartBackend {
     pub(super) backend: kariz_proto::panel::Backend,
     pub(super) panel: IpAddr,
+    /// The id of the panel's session, where it has one (G0).
+    pub(super) session: Option<Uuid>,
 }
 
 /// Stops it, and forgets configuration and users.
@@ -94,18 +121,21 @@ pub(super) enum SyncUsers {
 }
 
 impl Actor for Backend {
-    type Args = (Arc<State>, Live, ActorRef<Supervisor>);
+    type Args = (Arc<State>, Live, Ledger, ActorRef<Supervisor>);
     type Error = Infallible;
 
-    async fn on_start((state, live, supervisor): Self::Args, _: ActorRef<Self>) -> Result<Self, Infallible> {
+    async fn on_start((state, live, ledger, supervisor): Self::Args, _: ActorRef<Self>) -> Result<Self, Infallible> {
         // A predecessor took its users with it: the panel starts anew when it hears that there is no backend.
-        live.set(Current::None);
-        let _ = supervisor.tell(Stop).await;
+        live.end();
+        let _ = supervisor.tell(STOP).await;
         Ok(Self {
             started: state.starts(),
             state,
             live,
             supervisor,
+            ledger,
+            counted_for: None,
+            ports: None,
             running: None,
         })
     }
@@ -118,9 +148,10 @@ impl Actor for Backend {
         loop {
             let again_at = self.running.as_ref().and_then(|running| running.again_at);
             let expires_at = self.expires_at();
+            let write_at = self.write_at();
             tokio::select! {
                 signal = mailbox.recv() => return Ok(signal),
-                changed = self.started.changed(), if again_at.is_none() => match changed {
+                changed = self.started.changed() => match changed {
                     Ok(()) => self.look_after_core(),
                     Err(_) => return Ok(None),
                 },
@@ -129,6 +160,7 @@ impl Actor for Backend {
                     tracing::error!("the core does not answer any more: it is restarted");
                     self.start_again().await;
                 }
+                () = until(write_at) => self.write_generated(),
                 // It may have been put off meanwhile.
                 () = until(expires_at) => if self.expires_at().is_some_and(|instant| instant <= Instant::now()) {
                     tracing::warn!("no panel has called for the keep-alive time: the core is stopped");
@@ -156,7 +188,11 @@ async fn until(instant: Option<Instant>) {
 
 impl Backend {
     async fn start(&mut self, start: StartBackend) -> Result<(), Fault> {
-        let StartBackend { backend, panel } = start;
+        let StartBackend {
+            backend,
+            panel,
+            session,
+        } = start;
         if BackendType::try_from(backend.r#type) != Ok(BackendType::Xray) {
             return Err(Fault::start("invalid backend type"));
         }
@@ -166,7 +202,10 @@ impl Backend {
         }
         let inbounds: Vec<Inbound> = config.inbounds().cloned().collect();
         warn(&backend.users, &inbounds);
+        self.read_out().await;
         self.running = Some(Running {
+            generated: Generated::at(self.state.settings.generated.clone()),
+            _log_files: LogFiles::begin(&self.state, config.log_paths()),
             config,
             inbounds,
             users: Users::new(backend.users),
@@ -176,6 +215,12 @@ impl Backend {
             health: None,
             keep_alive: (backend.keep_alive > 0).then(|| Duration::from_secs(backend.keep_alive.min(MAX_KEEP_ALIVE_S))),
         });
+        // What was counted is the panel's at whose call it was: another one has other users.
+        if self.counted_for.replace(panel) != Some(panel) {
+            self.live.set(Current::Down);
+            self.ledger.clear();
+        }
+        self.live.set_session(session.map(|id| Session { id, panel }));
         self.live.touch();
         let started = self.run().await;
         match (&started, &self.running) {
@@ -187,16 +232,24 @@ impl Backend {
 
     /// Starts a core with what is to run now, in the place of one that runs.
     async fn run(&mut self) -> Result<(), Fault> {
+        self.read_out().await;
         let mut last = String::new();
+        let mut lines = self.state.logs.reader_of_new(self.state.settings.startup_log_lines);
         for _ in 0..MAX_PORTS {
             let Some(running) = &mut self.running else {
-                return Err(Fault::no_backend());
+                return Err(Fault::no_backend(Generation::of(&self.state.settings)));
             };
             running.again_at = None;
             running.health = None;
             running.since = Instant::now();
-            let port = free_port().map_err(|error| Fault::start(format!("no port for the core's API: {error}")))?;
-            let json = running.config.json(&running.users, port);
+            let [port, metrics] =
+                free_ports().map_err(|error| Fault::start(format!("no port for the core's API: {error}")))?;
+            let ports = Ports { api: port, metrics };
+            self.ports = Some(ports);
+            let json = running.config.json(&running.users, ports);
+            if running.generated.is_wanted() {
+                running.generated.write(json.clone());
+            }
             self.live.set(Current::Down);
             match self.launch(json).await? {
                 Outcome::Running | Outcome::AlreadyStarted => {
@@ -204,19 +257,36 @@ impl Backend {
                     self.answers(&api).await?;
                     self.started.mark_unchanged();
                     let api = Arc::new(api);
+                    let mut measures = false;
                     if let Some(running) = &mut self.running {
                         running.health = Some(Health::of(api.clone()));
+                        measures = running.config.measures();
                     }
+                    self.live.set_metrics(measures.then_some(metrics));
                     self.live.set(Current::Up(api, Instant::now()));
                     return Ok(());
                 }
-                Outcome::Failed(reason) if reason.contains(&format!(":{port}: bind: address already in use")) => {
+                Outcome::Failed(reason) if ports.are_taken(&reason) => last = reason,
+                Outcome::Failed(reason) => {
                     last = reason;
+                    break;
                 }
-                Outcome::Failed(reason) => return Err(Fault::start(format!("failed to start xray: {reason}"))),
             }
         }
-        Err(Fault::start(format!("failed to start xray: {last}")))
+        let tail = tail(&self.state.logs.take(&mut lines).lines);
+        Err(Fault::start(format!("failed to start xray: {last}{tail}")))
+    }
+
+    /// Reads out what the core that runs has counted: it is about to end.
+    async fn read_out(&mut self) {
+        let Current::Up(api, _) = self.live.get() else { return };
+        // From here on nobody else asks it.
+        self.live.set(Current::Down);
+        match timeout(READ_OUT_TIMEOUT, api.counters(String::new(), true)).await {
+            Ok(Ok(counters)) => self.ledger.add(counters),
+            Ok(Err(status)) => tracing::warn!("the core's counters are lost: {}", status.message()),
+            Err(_) => tracing::warn!("the core's counters are lost: no answer within {READ_OUT_TIMEOUT:?}"),
+        }
     }
 
     async fn launch(&mut self, json: Vec<u8>) -> Result<Outcome, Fault> {
@@ -226,6 +296,7 @@ impl Backend {
             fingerprint: None,
         };
         let launch = Launch {
+            owner: OWNER,
             mode: Mode::Restart,
             config,
             outcome,
@@ -237,12 +308,12 @@ impl Backend {
     /// Waits until the core's API answers.
     async fn answers(&mut self, api: &CoreApi) -> Result<(), Fault> {
         let asked = async {
-            while api.system().await.is_err() && self.state.is_started() {
+            while api.system().await.is_err() && self.state.is_started_for(OWNER) {
                 sleep(API_POLL).await;
             }
         };
         match timeout(API_PATIENCE, asked).await {
-            Ok(()) if self.state.is_started() => Ok(()),
+            Ok(()) if self.state.is_started_for(OWNER) => Ok(()),
             Ok(()) => Err(Fault::start(
                 "failed to start xray: the core ended right after its start",
             )),
@@ -251,10 +322,22 @@ impl Backend {
     }
 
     async fn stop(&mut self) {
+        self.read_out().await;
         self.running = None;
-        self.live.set(Current::None);
+        self.live.end();
         // An error says that the supervisor is being restarted, and that stops its core.
-        let _ = self.supervisor.ask(Stop).await;
+        let _ = self.supervisor.ask(STOP).await;
+    }
+
+    /// When the configuration is to be written down again, as users have changed since.
+    fn write_at(&self) -> Option<Instant> {
+        self.running.as_ref()?.generated.due()
+    }
+
+    fn write_generated(&mut self) {
+        if let (Some(running), Some(ports)) = (&mut self.running, self.ports) {
+            running.generated.write(running.config.json(&running.users, ports));
+        }
     }
 
     /// When the core is stopped unless a panel calls.
@@ -263,14 +346,25 @@ impl Backend {
         Some(self.live.touched()? + keep_alive)
     }
 
-    /// Notices that the core has died.
+    /// Notices that the core has died, or that another kind of panel has taken it.
     fn look_after_core(&mut self) {
-        if !self.state.is_started() {
-            self.run_later();
+        let owner = *self.started.borrow_and_update();
+        match (owner, &self.running) {
+            (None, Some(running)) if running.again_at.is_none() => self.run_later(),
+            (Some(Owner::Marzban), Some(_)) => {
+                tracing::warn!("the core was taken away by a panel of another kind");
+                self.running = None;
+                self.live.end();
+            }
+            _ => {}
         }
     }
 
     async fn start_again(&mut self) {
+        self.look_after_core();
+        if self.running.is_none() {
+            return;
+        }
         if let Err(fault) = self.run().await {
             tracing::error!("{}", fault.text);
             self.run_later();
@@ -292,7 +386,7 @@ impl Backend {
 
     async fn sync(&mut self, sync: SyncUsers) -> Result<(), Fault> {
         let Some(running) = &mut self.running else {
-            return Err(Fault::no_backend());
+            return Err(Fault::no_backend(Generation::of(&self.state.settings)));
         };
         let changes = match sync {
             SyncUsers::Replace(users) => {
@@ -307,6 +401,7 @@ impl Backend {
                 users.into_iter().flat_map(|user| running.update(user)).collect()
             }
         };
+        running.generated.is_behind = true;
         let Current::Up(api, _) = self.live.get() else {
             // The next core has them.
             return Ok(());
@@ -363,9 +458,26 @@ fn warn(users: &[User], inbounds: &[Inbound]) {
     }
 }
 
-/// A port of this machine that nobody listened on a moment ago.
-fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+/// Ports of this machine that nobody listened on a moment ago.
+fn free_ports() -> std::io::Result<[u16; 2]> {
+    let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let (one, other) = (listen()?, listen()?);
+    Ok([one.local_addr()?.port(), other.local_addr()?.port()])
+}
+
+/// The last lines of a core that did not start, as a panel is told.
+fn tail(lines: &[Arc<str>]) -> String {
+    let mut bytes = 0;
+    let fits = |line: &&Arc<str>| {
+        bytes += line.len() + 1;
+        bytes <= MAX_TAIL_BYTES
+    };
+    let mut last: Vec<&str> = lines.iter().rev().take_while(fits).map(|line| &**line).collect();
+    if last.is_empty() {
+        return String::new();
+    }
+    last.reverse();
+    format!("; recent xray logs:\n{}", last.join("\n"))
 }
 
 impl Message<StartBackend> for Backend {

@@ -1,5 +1,6 @@
 //! What a call fails with, in the words of both transports (`spec/node-panel.md`, 3.2 and 4.3).
 
+use super::generation::Generation;
 use hyper::StatusCode;
 use tonic::{Code, Status};
 
@@ -46,13 +47,64 @@ impl Fault {
         Self::new(StatusCode::FORBIDDEN, Code::PermissionDenied, "api key mismatch")
     }
 
+    /// G0: nobody has started a core, so there is no session.
+    pub(super) fn no_session() -> Self {
+        Self::new(StatusCode::TOO_EARLY, Code::Unauthenticated, "please connect first")
+    }
+
+    /// G0: the session belongs to a panel at another address.
+    pub(super) fn wrong_address() -> Self {
+        let text = "IP address is not valid";
+        Self::new(StatusCode::FORBIDDEN, Code::PermissionDenied, text)
+    }
+
+    /// G0: no session is named.
+    pub(super) fn no_authorization() -> Self {
+        Self {
+            message: "missing authorization header".into(),
+            ..Self::new(StatusCode::UNAUTHORIZED, Code::Unauthenticated, "please connect first")
+        }
+    }
+
+    /// G0: a session is not named as it should be.
+    pub(super) fn malformed_authorization() -> Self {
+        Self {
+            message: "invalid authorization header format".into(),
+            ..Self::new(
+                StatusCode::UNAUTHORIZED,
+                Code::InvalidArgument,
+                "invalid Authorization header format",
+            )
+        }
+    }
+
+    /// G0: what is named is no session's id. `reason` is Go's.
+    pub(super) fn malformed_session(reason: &str) -> Self {
+        Self {
+            message: format!("invalid session ID: {reason}"),
+            ..Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                Code::InvalidArgument,
+                "please send valid uuid",
+            )
+        }
+    }
+
+    /// G0: it is another session.
+    pub(super) fn wrong_session() -> Self {
+        Self {
+            message: "session ID mismatch".into(),
+            ..Self::new(StatusCode::FORBIDDEN, Code::PermissionDenied, "session id mismatch.")
+        }
+    }
+
     /// No panel has started a core.
-    pub(super) fn no_backend() -> Self {
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            Code::Unavailable,
-            "backend not initialized",
-        )
+    pub(super) fn no_backend(generation: Generation) -> Self {
+        let code = match generation.is_early() {
+            true => Code::Internal,
+            false => Code::Unavailable,
+        };
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, code, "backend not initialized")
     }
 
     /// There is a backend, but its core does not run at the moment.
@@ -74,6 +126,14 @@ impl Fault {
         Self::new(StatusCode::BAD_REQUEST, Code::InvalidArgument, reason.to_string())
     }
 
+    /// The bytes of a start are not what they should be.
+    pub(super) fn undecodable_start(generation: Generation, reason: impl ToString) -> Self {
+        match generation.is_early() {
+            true => Self::start(reason),
+            false => Self::undecodable(reason),
+        }
+    }
+
     /// The core could not be started.
     pub(super) fn start(reason: impl ToString) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unknown, reason.to_string())
@@ -84,30 +144,63 @@ impl Fault {
         Self::new(StatusCode::BAD_REQUEST, Code::Unknown, text)
     }
 
-    /// What was asked for has no name, or there is nothing of that kind.
+    /// There is nothing of that kind.
     pub(super) fn unusable(text: &str) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Unknown, text)
     }
 
-    /// The core said no to a question. In the Go node's words, which wrap the core's twice.
-    pub(super) fn of_core(status: &Status) -> Self {
+    /// What was asked for has no name. Since G3 it is said what kind of name is missing.
+    pub(super) fn no_name(generation: Generation, missing: &str) -> Self {
+        match generation.is_early() {
+            true => Self::bad_request("name is required"),
+            false => Self::unusable(missing),
+        }
+    }
+
+    /// The core measures no latencies.
+    pub(super) fn no_latency(reason: impl ToString) -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, Code::Unknown, reason.to_string())
+    }
+
+    /// A call over the protocol that `SERVICE_PROTOCOL` leaves out.
+    pub(super) fn only_grpc(content_type: &str) -> Self {
+        let text = format!("invalid gRPC request content-type {content_type:?}");
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, text)
+    }
+
+    /// More calls that send users than there may be at a time.
+    pub(super) fn too_many_calls() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            Code::ResourceExhausted,
+            "too many calls that send users",
+        )
+    }
+
+    /// The core said no to a question. In the Go node's words, which wrap the core's twice; in the first generations once, and
+    /// without a status of its own over REST.
+    pub(super) fn of_core(generation: Generation, status: &Status) -> Self {
         // Cores before 25.8 have no code of its own for it.
         let code = match status.code() {
             Code::Unknown if status.message().ends_with("not found.") => Code::NotFound,
             code => code,
         };
         let once = go_error(status.code(), status.message());
+        let (status, text) = match generation.is_early() {
+            true => (StatusCode::INTERNAL_SERVER_ERROR, once.clone()),
+            false => (http_status(code), go_error(code, &once)),
+        };
         Self {
-            status: http_status(code),
-            text: go_error(code, &once),
+            status,
+            text,
             code,
             message: once,
         }
     }
 
     /// The core does not say how it is. Panels know the words, and wait.
-    pub(super) fn sys_stats(status: &Status) -> Self {
-        let fault = Self::of_core(status);
+    pub(super) fn sys_stats(generation: Generation, status: &Status) -> Self {
+        let fault = Self::of_core(generation, status);
         let text = format!("failed to get sys stats: {}", go_error(status.code(), status.message()));
         Self {
             message: text.clone(),
@@ -183,27 +276,16 @@ mod tests {
     #[test]
     fn what_the_core_does_not_know_is_not_found() {
         let status = Status::not_found("user>>>a>>>online not found.");
-        let fault = Fault::of_core(&status);
+        let once = "rpc error: code = NotFound desc = user>>>a>>>online not found.";
+        let fault = Fault::of_core(Generation::G3, &status);
         assert_eq!(fault.status, StatusCode::NOT_FOUND);
-        assert_eq!(
-            fault.text,
-            "rpc error: code = NotFound desc = rpc error: code = NotFound desc = user>>>a>>>online not found."
-        );
+        assert_eq!(fault.text, format!("rpc error: code = NotFound desc = {once}"));
         let over_grpc = Status::from(fault);
-        assert_eq!(
-            (over_grpc.code(), over_grpc.message()),
-            (
-                Code::NotFound,
-                "rpc error: code = NotFound desc = user>>>a>>>online not found."
-            )
-        );
-        assert_eq!(
-            Fault::of_core(&Status::unknown("x not found.")).status,
-            StatusCode::NOT_FOUND
-        );
-        assert_eq!(
-            Fault::of_core(&Status::unknown("x")).status,
-            StatusCode::INTERNAL_SERVER_ERROR
-        );
+        assert_eq!((over_grpc.code(), over_grpc.message()), (Code::NotFound, once));
+        let early = Fault::of_core(Generation::G1, &status);
+        assert_eq!((early.status, &*early.text), (StatusCode::INTERNAL_SERVER_ERROR, once));
+        let rest = |text: &str| Fault::of_core(Generation::G3, &Status::unknown(text)).status;
+        assert_eq!(rest("x not found."), StatusCode::NOT_FOUND);
+        assert_eq!(rest("x"), StatusCode::INTERNAL_SERVER_ERROR);
     }
 }

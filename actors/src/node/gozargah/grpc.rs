@@ -1,8 +1,8 @@
 //! The calls over gRPC.
 
-use super::api::{Api, Chunks};
+use super::answer::AtEnd;
+use super::api::{Api, Chunks, Counted};
 use super::fault::Fault;
-use super::logs;
 use super::rpc::node::node_service_server::NodeService;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
@@ -33,8 +33,15 @@ fn done(outcome: Result<(), Fault>) -> Answer<Empty> {
 
 impl Grpc {
     async fn of_kind(&self, kind: StatType, request: Request<StatRequest>) -> Answer<StatResponse> {
-        answer(self.api.stats_of_kind(kind, request.get_ref()).await)
+        counted(self.api.stats_of_kind(kind, request.get_ref()).await)
     }
+}
+
+fn counted(outcome: Result<Counted, Fault>) -> Answer<StatResponse> {
+    let (stats, owed) = outcome?;
+    let mut response = Response::new(stats);
+    response.extensions_mut().insert(AtEnd::Delivered(owed));
+    Ok(response)
 }
 
 #[tonic::async_trait]
@@ -54,17 +61,14 @@ impl NodeService for Grpc {
     }
 
     async fn get_logs(&self, _: Request<Empty>) -> Answer<Self::GetLogsStream> {
-        self.api.exists()?;
-        let lines = logs::lines(&self.api);
         let closed = futures_util::stream::iter([Err(Status::unknown("log channel closed"))]);
-        let lines = lines
-            .map(|line| {
-                Ok(Log {
-                    detail: line.to_string(),
-                })
-            })
-            .chain(closed);
-        Ok(Response::new(lines.boxed()))
+        let lines = self.api.logs()?.map(|line| {
+            let detail = line.to_string();
+            Ok(Log { detail })
+        });
+        let mut response = Response::new(lines.chain(closed).boxed());
+        response.extensions_mut().insert(AtEnd::Touch(self.api.live.clone()));
+        Ok(response)
     }
 
     async fn get_system_stats(&self, _: Request<Empty>) -> Answer<SystemStatsResponse> {
@@ -76,7 +80,7 @@ impl NodeService for Grpc {
     }
 
     async fn get_stats(&self, request: Request<StatRequest>) -> Answer<StatResponse> {
-        answer(self.api.stats(request.get_ref()).await)
+        counted(self.api.stats(request.get_ref()).await)
     }
 
     async fn get_outbounds_stats(&self, request: Request<StatRequest>) -> Answer<StatResponse> {
@@ -103,9 +107,8 @@ impl NodeService for Grpc {
         self.of_kind(StatType::UserStat, request).await
     }
 
-    async fn get_outbounds_latency(&self, _: Request<LatencyRequest>) -> Answer<LatencyResponse> {
-        self.api.exists()?;
-        Err(Status::unimplemented("this node does not measure latencies yet"))
+    async fn get_outbounds_latency(&self, request: Request<LatencyRequest>) -> Answer<LatencyResponse> {
+        answer(self.api.latencies(request.into_inner()).await)
     }
 
     async fn get_user_online_stats(&self, request: Request<StatRequest>) -> Answer<OnlineStatResponse> {

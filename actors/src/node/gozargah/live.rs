@@ -1,6 +1,7 @@
 //! What everybody may know of the backend at any time, without asking its actor.
 
 use super::core_api::CoreApi;
+use crate::node::state::Session;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -12,6 +13,10 @@ pub(crate) struct Live {
     current: Arc<watch::Sender<Current>>,
     /// When a panel was last answered as it wished.
     answered: Arc<watch::Sender<Option<Instant>>>,
+    /// Of the panel that started the backend (G0).
+    session: Arc<watch::Sender<Option<Session>>>,
+    /// The port of the core's metrics, if it measures latencies.
+    metrics: Arc<watch::Sender<Option<u16>>>,
 }
 
 /// Whether there is a backend, and the API of its core.
@@ -29,6 +34,32 @@ pub(super) enum Current {
 impl Live {
     pub(super) fn get(&self) -> Current {
         self.current.borrow().clone()
+    }
+
+    /// The session of the panel that started the backend, if it has one.
+    pub(super) fn session(&self) -> Option<Session> {
+        *self.session.borrow()
+    }
+
+    /// For the backend's actor alone.
+    pub(super) fn set_session(&self, session: Option<Session>) {
+        self.session.send_replace(session);
+    }
+
+    /// The port of the core's metrics, if it measures latencies.
+    pub(super) fn metrics(&self) -> Option<u16> {
+        *self.metrics.borrow()
+    }
+
+    /// For the backend's actor alone.
+    pub(super) fn set_metrics(&self, port: Option<u16>) {
+        self.metrics.send_replace(port);
+    }
+
+    /// There is no backend any more, nor a session.
+    pub(super) fn end(&self) {
+        self.set_session(None);
+        self.set(Current::None);
     }
 
     /// Notes that a panel was answered as it wished.

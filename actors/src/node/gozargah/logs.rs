@@ -1,21 +1,25 @@
 //! The core's lines as a stream, for any number of readers.
 
-use super::api::Api;
+use crate::node::state::State;
 use futures_util::{Stream, stream};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// The lines that are kept, then every new one, until the node ends. Each line is one item.
-pub(super) fn lines(api: &Api) -> impl Stream<Item = Arc<str>> + Send + use<> {
-    let state = api.state.clone();
-    let reader = state.logs.reader();
+/// The lines that are kept, then every new one, until the node ends. Each line is one item. A reader that is too slow loses the
+/// oldest lines, and is told how many in a line of its own.
+pub(super) fn lines(state: &Arc<State>) -> impl Stream<Item = Arc<str>> + Send + use<> {
+    let reader = state.logs.reader(state.settings.log_lines);
     let begin = (state.clone(), reader, state.stopping(), VecDeque::new());
     stream::unfold(begin, |(state, mut reader, mut stopping, mut waiting)| async move {
         loop {
             if let Some(line) = waiting.pop_front() {
                 return Some((line, (state, reader, stopping, waiting)));
             }
-            waiting.extend(state.logs.take(&mut reader));
+            let unseen = state.logs.take(&mut reader);
+            if unseen.lost > 0 {
+                waiting.push_back(lost(unseen.lost));
+            }
+            waiting.extend(unseen.lines);
             if waiting.is_empty() {
                 tokio::select! {
                     () = reader.changed() => {}
@@ -24,4 +28,9 @@ pub(super) fn lines(api: &Api) -> impl Stream<Item = Arc<str>> + Send + use<> {
             }
         }
     })
+}
+
+/// What a reader gets in place of lines that it was too slow for.
+pub(super) fn lost(lines: u64) -> Arc<str> {
+    format!("kariz: {lines} lines are lost, for their reader is too slow").into()
 }

@@ -14,17 +14,24 @@
 //! (`health`). Statistics and logs do not go through it.
 
 mod account;
+mod answer;
 mod api;
 mod auth;
 mod backend;
+mod charged;
 mod config;
 mod core_api;
 mod door;
 mod fault;
+mod generated;
+mod generation;
 mod grpc;
 mod health;
 mod inbound;
+mod latency;
+mod ledger;
 mod live;
+mod log_files;
 mod logs;
 mod machine;
 mod rest;
@@ -33,5 +40,6 @@ mod stats;
 mod users;
 
 pub(crate) use backend::Backend;
-pub(crate) use door::Door;
+pub(crate) use door::{Connection, Door};
+pub(crate) use ledger::Ledger;
 pub(crate) use live::Live;

@@ -1,9 +1,9 @@
 //! The calls over REST: paths, protobuf bodies also with GET, and errors as Go's `http.Error` writes them
 //! (`spec/node-panel.md`, 3.1, 3.2 and 4.2).
 
+use super::answer::AtEnd;
 use super::api::{Api, Chunks};
 use super::fault::Fault;
-use super::logs;
 use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
 use http_body_util::{Full, StreamBody};
@@ -14,6 +14,7 @@ use kariz_proto::panel::{Backend, Empty, StatRequest, StatType, User, Users, Use
 use prost::Message;
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::sync::Arc;
 use tonic::body::Body;
 
 /// A path's call.
@@ -29,6 +30,7 @@ enum Call {
     OnlineAddresses,
     BackendStats,
     SystemStats,
+    Latencies,
     SyncUser,
     SyncUsers,
     SyncChunks,
@@ -60,6 +62,7 @@ fn call_at(path: &str) -> Option<(&'static [Method], Call)> {
         "/stats/user/online_ip" => get(Call::OnlineAddresses),
         "/stats/backend" => get(Call::BackendStats),
         "/stats/system" => get(Call::SystemStats),
+        "/stats/latency" => get(Call::Latencies),
         "/user/sync" => put(Call::SyncUser),
         "/users/sync" => Some((PUT_OR_POST, Call::SyncUsers)),
         "/users/sync/chunked" => put(Call::SyncChunks),
@@ -82,41 +85,51 @@ pub(super) async fn answer(api: &Api, panel: IpAddr, method: &Method, path: &str
         }
         return response;
     }
-    if call == Call::Logs {
-        return match api.exists() {
-            Ok(()) => log_stream(api),
-            Err(fault) => refuse(&fault),
-        };
-    }
-    match message(api, panel, call, body).await {
-        Ok(message) => {
-            let mut response = plain(StatusCode::OK, message);
-            let kind = HeaderValue::from_static("application/x-protobuf");
-            response.headers_mut().insert(CONTENT_TYPE, kind);
-            response
-        }
-        Err(fault) => refuse(&fault),
-    }
+    let answer = match call {
+        Call::Logs => log_stream(api),
+        Call::Stats | Call::StatsOf(_) => counted(api, call, body).await,
+        _ => message(api, panel, call, body).await.map(protobuf),
+    };
+    answer.unwrap_or_else(|fault| refuse(&fault))
+}
+
+/// Whether this is one of the calls, with its method.
+pub(super) fn is_call(method: &Method, path: &str) -> bool {
+    call_at(path).is_some_and(|(methods, _)| methods.contains(method))
+}
+
+async fn counted(api: &Api, call: Call, body: Bytes) -> Result<Response<Body>, Fault> {
+    let request = in_backend::<StatRequest>(api, body)?;
+    let (stats, owed) = match call {
+        Call::StatsOf(kind) => api.stats_of_kind(kind, &request).await?,
+        _ => api.stats(&request).await?,
+    };
+    let mut response = protobuf(encoded(&stats));
+    response.extensions_mut().insert(AtEnd::Delivered(owed));
+    Ok(response)
 }
 
 async fn message(api: &Api, panel: IpAddr, call: Call, body: Bytes) -> Result<Bytes, Fault> {
     Ok(match call {
-        Call::Start => encoded(&api.start(read::<Backend>(body)?, panel).await?),
+        Call::Start => {
+            let backend = Backend::decode(body).map_err(|error| Fault::undecodable_start(api.generation, error))?;
+            encoded(&api.start(backend, panel).await?)
+        }
         Call::Stop => done(api.stop().await)?,
         Call::Info => encoded(&api.info().await),
-        Call::Stats => encoded(&api.stats(&in_backend::<StatRequest>(api, body)?).await?),
-        Call::StatsOf(kind) => encoded(&api.stats_of_kind(kind, &in_backend(api, body)?).await?),
         Call::Online => encoded(&api.online(in_backend(api, body)?).await?),
         Call::OnlineAddresses => encoded(&api.online_addresses(in_backend(api, body)?).await?),
         Call::BackendStats => encoded(&api.backend_stats().await?),
         Call::SystemStats => encoded(&api.system_stats()?),
+        Call::Latencies => encoded(&api.latencies(in_backend(api, body)?).await?),
         Call::SyncUser => done(api.sync_user(in_backend::<User>(api, body)?).await)?,
         Call::SyncUsers => done(api.sync_users(in_backend::<Users>(api, body)?).await)?,
         Call::SyncChunks => {
             api.exists()?;
             done(api.sync_chunks(chunks(body)?).await)?
         }
-        Call::Logs => Bytes::new(),
+        // They have answers of their own.
+        Call::Logs | Call::Stats | Call::StatsOf(_) => Bytes::new(),
     })
 }
 
@@ -151,12 +164,20 @@ fn chunks(mut body: Bytes) -> Result<Chunks, Fault> {
 }
 
 /// Lines with a line feed behind each, for as long as the reader stays.
-fn log_stream(api: &Api) -> Response<Body> {
-    let frame = |line: std::sync::Arc<str>| Ok::<_, Infallible>(Frame::data(Bytes::from(format!("{line}\n"))));
-    let mut response = Response::new(Body::new(StreamBody::new(logs::lines(api).map(frame))));
+fn log_stream(api: &Api) -> Result<Response<Body>, Fault> {
+    let frame = |line: Arc<str>| Ok::<_, Infallible>(Frame::data(Bytes::from(format!("{line}\n"))));
+    let mut response = Response::new(Body::new(StreamBody::new(api.logs()?.map(frame))));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response.extensions_mut().insert(AtEnd::Touch(api.live.clone()));
+    Ok(response)
+}
+
+fn protobuf(message: Bytes) -> Response<Body> {
+    let mut response = plain(StatusCode::OK, message);
+    let kind = HeaderValue::from_static("application/x-protobuf");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
     response
 }
 

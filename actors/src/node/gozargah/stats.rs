@@ -1,6 +1,7 @@
 //! The core's counters as panels get them (`spec/node-panel.md`, 3.3 and 4.3).
 
 use super::fault::Fault;
+use super::generation::Generation;
 use kariz_proto::panel::{Stat, StatRequest, StatType};
 use kariz_proto::xray::app::stats::command::Stat as Counter;
 
@@ -26,10 +27,10 @@ impl Query {
     ///
     /// # Errors
     /// There is no such kind, or the kind needs a name and the request has none.
-    pub(super) fn of(request: &StatRequest) -> Result<Self, Fault> {
+    pub(super) fn of(request: &StatRequest, generation: Generation) -> Result<Self, Fault> {
         let kind = StatType::try_from(request.r#type).map_err(|_| Fault::unusable("not implemented stat type"))?;
         let layout = Layout::LinkIsTraffic;
-        let pattern = pattern(kind, &request.name)?;
+        let pattern = pattern(kind, &request.name, generation)?;
         Ok(Self { pattern, layout })
     }
 
@@ -37,12 +38,12 @@ impl Query {
     ///
     /// # Errors
     /// The kind needs a name and the request has none.
-    pub(super) fn of_kind(kind: StatType, request: &StatRequest) -> Result<Self, Fault> {
+    pub(super) fn of_kind(kind: StatType, request: &StatRequest, generation: Generation) -> Result<Self, Fault> {
         let layout = match kind {
             StatType::UsersStat | StatType::Inbounds => Layout::LinkIsTraffic,
             StatType::UserStat | StatType::Inbound | StatType::Outbound | StatType::Outbounds => Layout::TypeIsTraffic,
         };
-        let pattern = pattern(kind, &request.name)?;
+        let pattern = pattern(kind, &request.name, generation)?;
         Ok(Self { pattern, layout })
     }
 
@@ -70,7 +71,7 @@ impl Query {
 /// What is between the parts of a counter's name.
 const SEPARATOR: &str = ">>>";
 
-fn pattern(kind: StatType, name: &str) -> Result<String, Fault> {
+fn pattern(kind: StatType, name: &str, generation: Generation) -> Result<String, Fault> {
     let (owner, missing) = match kind {
         StatType::Outbounds => return Ok("outbound>>>".into()),
         StatType::Inbounds => return Ok("inbound>>>".into()),
@@ -80,7 +81,7 @@ fn pattern(kind: StatType, name: &str) -> Result<String, Fault> {
         StatType::UserStat => ("user", "email required"),
     };
     match name {
-        "" => Err(Fault::unusable(missing)),
+        "" => Err(Fault::no_name(generation, missing)),
         name => Ok([owner, name, ""].join(SEPARATOR)),
     }
 }
@@ -89,9 +90,9 @@ fn pattern(kind: StatType, name: &str) -> Result<String, Fault> {
 ///
 /// # Errors
 /// The request names nobody.
-pub(super) fn online(name: &str) -> Result<String, Fault> {
+pub(super) fn online(name: &str, generation: Generation) -> Result<String, Fault> {
     match name {
-        "" => Err(Fault::unusable("email required")),
+        "" => Err(Fault::no_name(generation, "email required")),
         name => Ok(["user", name, "online"].join(SEPARATOR)),
     }
 }
@@ -115,10 +116,13 @@ mod tests {
     #[test]
     fn type_and_link_are_laid_out_as_each_method_does() {
         let request = StatRequest::default();
-        let newer = Query::of(&StatRequest {
-            r#type: StatType::UsersStat.into(),
-            ..request.clone()
-        });
+        let newer = Query::of(
+            &StatRequest {
+                r#type: StatType::UsersStat.into(),
+                ..request.clone()
+            },
+            Generation::G3,
+        );
         let [stat] = &newer.unwrap().stats(counters())[..] else {
             panic!()
         };
@@ -126,11 +130,13 @@ mod tests {
             (&*stat.name, &*stat.r#type, &*stat.link, stat.value),
             ("8.bob", "uplink", "traffic", 5)
         );
-        let older = Query::of_kind(StatType::Outbounds, &request).unwrap();
+        let older = Query::of_kind(StatType::Outbounds, &request, Generation::G3).unwrap();
         let [stat] = &older.stats(counters())[..] else { panic!() };
         assert_eq!((&*stat.r#type, &*stat.link), ("traffic", "uplink"));
         assert_eq!(
-            Query::of_kind(StatType::Inbounds, &request).unwrap().layout,
+            Query::of_kind(StatType::Inbounds, &request, Generation::G3)
+                .unwrap()
+                .layout,
             Layout::LinkIsTraffic
         );
     }
@@ -143,7 +149,7 @@ mod tests {
                 r#type: kind.into(),
                 ..StatRequest::default()
             };
-            Query::of(&request)
+            Query::of(&request, Generation::G3)
                 .map(|query| query.pattern)
                 .map_err(|fault| fault.text)
         };
@@ -151,10 +157,15 @@ mod tests {
         assert_eq!(pattern(StatType::Outbounds, ""), Ok("outbound>>>".into()));
         assert_eq!(pattern(StatType::UserStat, ""), Err("email required".into()));
         assert_eq!(pattern(StatType::Inbound, ""), Err("tag required".into()));
+        let early = Query::of_kind(StatType::UserStat, &StatRequest::default(), Generation::G1);
+        assert_eq!(early.unwrap_err().text, "name is required");
         let unknown = StatRequest {
             r#type: 77,
             ..StatRequest::default()
         };
-        assert_eq!(Query::of(&unknown).unwrap_err().text, "not implemented stat type");
+        assert_eq!(
+            Query::of(&unknown, Generation::G3).unwrap_err().text,
+            "not implemented stat type"
+        );
     }
 }

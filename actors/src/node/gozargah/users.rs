@@ -5,7 +5,7 @@ use super::inbound::Inbound;
 use kariz_proto::panel::User;
 use std::collections::BTreeMap;
 
-/// Users by name (`email`). A user without inbounds is none.
+/// Users by name (`email`). A user without inbounds or without a name is none.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Users(BTreeMap<String, User>);
 
@@ -28,9 +28,10 @@ impl Users {
         all
     }
 
-    /// Adds or replaces a user, or removes one that is in no inbound any more.
+    /// Adds or replaces a user, or removes one that is in no inbound any more. One without a name is none: the core could
+    /// never let go of it.
     pub(super) fn put(&mut self, user: User) {
-        if user.inbounds.is_empty() {
+        if user.inbounds.is_empty() || user.email.is_empty() {
             self.0.remove(&user.email);
         } else {
             self.0.insert(user.email.clone(), user);

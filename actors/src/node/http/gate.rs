@@ -5,10 +5,9 @@
 //! (A broken request that comes in one packet behind a good one is looked at before the gate closes; it gets hyper's 400.)
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::{Frame, SizeHint};
 use hyper::rt::{Read, ReadBufCursor, Write};
-use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -93,16 +92,26 @@ impl<IO: Write + Unpin> Write for Gate<IO> {
 
 /// An answer's body. hyper drops it when it has taken all of it.
 pub(super) struct Body {
-    inner: Full<Bytes>,
+    inner: Content,
     phase: Arc<Phase>,
 }
 
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// All of it at once, or as it comes.
+type Content = Either<Full<Bytes>, tonic::body::Body>;
+
+pub(super) fn own(bytes: Bytes) -> Content {
+    Either::Left(Full::new(bytes))
+}
+
+pub(super) fn foreign(body: tonic::body::Body) -> Content {
+    Either::Right(body)
+}
+
 impl Body {
-    pub(super) fn new(bytes: Bytes, phase: Arc<Phase>) -> Self {
-        Self {
-            inner: Full::new(bytes),
-            phase,
-        }
+    pub(super) fn new(inner: Content, phase: Arc<Phase>) -> Self {
+        Self { inner, phase }
     }
 }
 
@@ -114,9 +123,9 @@ impl Drop for Body {
 
 impl hyper::body::Body for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         Pin::new(&mut self.inner).poll_frame(cx)
     }
 

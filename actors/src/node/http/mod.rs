@@ -31,7 +31,7 @@ use tokio::sync::watch;
 
 /// How long a connection may be idle, and how long a head may take. The original's 5 s race with panels that keep their
 /// connections and do not repeat a POST (`spec/node-marzban.md`, 2).
-const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Most bytes of a request's head.
 const MAX_HEAD_BYTES: usize = 64 << 10;
@@ -47,6 +47,8 @@ const INVALID_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
 pub(crate) enum Answer<U> {
     /// A response, and the connection goes on.
     Respond(Response<Bytes>),
+    /// A response of the node's other kind of panels, which may go on for long.
+    Foreign(Response<tonic::body::Body>),
     /// A response, and then the end of the connection, which the response does not announce.
     RespondAndClose(Response<Bytes>),
     /// The request was no HTTP after all: [`INVALID_REQUEST`].
@@ -89,10 +91,11 @@ where
         Box::pin(async move {
             let Some(answer) = answer else { return Err(NoResponse) };
             let (response, follows) = match answer.await {
-                Answer::Respond(response) => (Some(response), Then::Next),
-                Answer::RespondAndClose(response) => (Some(response), Then::Close),
+                Answer::Respond(response) => (Some(response.map(gate::own)), Then::Next),
+                Answer::Foreign(response) => (Some(response.map(gate::foreign)), Then::Next),
+                Answer::RespondAndClose(response) => (Some(response.map(gate::own)), Then::Close),
                 Answer::Invalid => (None, Then::Invalid),
-                Answer::Upgrade(response, kept) => (Some(response), Then::Upgrade(kept)),
+                Answer::Upgrade(response, kept) => (Some(response.map(gate::own)), Then::Upgrade(kept)),
             };
             *then.lock() = follows;
             let response = response.ok_or(NoResponse)?;

@@ -122,7 +122,11 @@ impl BodyRoom {
         MAX_BYTES_OF_ALL - self.0.available_permits()
     }
 
-    async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, BodyFault> {
+    /// Takes room for some bytes, as soon as there is so much.
+    ///
+    /// # Errors
+    /// There is none for [`BODY_TIMEOUT`].
+    pub(crate) async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, BodyFault> {
         let bytes = u32::try_from(bytes).map_err(|_| BodyFault::TooLarge)?;
         let taken = timeout(BODY_TIMEOUT, self.0.clone().acquire_many_owned(bytes)).await;
         taken.map_err(|_| BodyFault::Stalled)?.map_err(|_| BodyFault::Stalled)

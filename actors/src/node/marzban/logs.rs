@@ -2,7 +2,7 @@
 
 use super::{python_float, python_uuid};
 use crate::node::http::{self, Answer, Head};
-use crate::node::log_hub::LogReader;
+use crate::node::log_hub::{LogReader, MARZBAN_LINES};
 use crate::node::state::{Session, State};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -155,7 +155,7 @@ where
 {
     let (mut sessions, mut stopping) = (state.sessions(), state.stopping());
     let mut lines = Lines {
-        reader: state.logs.reader(),
+        reader: state.logs.reader(MARZBAN_LINES),
         mode: follow.mode,
         batch: String::new(),
         sent: None,
@@ -164,7 +164,7 @@ where
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut answered = true;
     let is_over = |session: &Option<Session>| session.is_none_or(|session| session.id != follow.session);
-    let kept = state.logs.take(&mut lines.reader);
+    let kept = state.logs.take(&mut lines.reader).lines;
     let mut due = lines.messages(kept);
     loop {
         for message in due.drain(..) {
@@ -206,7 +206,7 @@ where
             }
             () = sleep_until(flush_at.unwrap_or_else(Instant::now)), if flush_at.is_some() => due.extend(lines.flush()),
             () = lines.reader.changed() => {
-                let unseen = state.logs.take(&mut lines.reader);
+                let unseen = state.logs.take(&mut lines.reader).lines;
                 due = lines.messages(unseen);
             }
         }
@@ -285,9 +285,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_first_line_goes_alone_and_the_others_at_the_end_of_the_interval() {
-        let hub = LogHub::default();
+        let hub = LogHub::new(MARZBAN_LINES);
         let mut lines = Lines {
-            reader: hub.reader(),
+            reader: hub.reader(MARZBAN_LINES),
             mode: Mode::Batches(Duration::from_secs(1)),
             batch: String::new(),
             sent: None,

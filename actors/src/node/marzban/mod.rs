@@ -19,10 +19,12 @@ pub use fuzz::{fuzz_node_body, fuzz_node_config};
 use self::fields::{Fields, Refused};
 use self::logs::Follow;
 use self::prepare::Unusable;
-use super::core::{Mode, Outcome};
+use super::core::{Mode, Outcome, Owner};
+use super::gozargah::{Connection, Door};
 use super::http::{self, Answer, BodyFault, Content, Head, Incoming};
 use super::session::{Connect, Disconnect, NodeSession, StartCore, StopCore};
 use super::state::{Session, State};
+use super::stream::Stream;
 use bytes::Bytes;
 use hyper::header::CONTENT_TYPE;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
@@ -57,6 +59,8 @@ pub(crate) struct Panel {
     session: ActorRef<NodeSession>,
     large: Arc<Semaphore>,
     bodies: http::BodyRoom,
+    /// For panels of the other kind that show a certificate.
+    door: Door,
 }
 
 /// The two ends of a connection.
@@ -94,12 +98,13 @@ impl Endpoint {
 }
 
 impl Panel {
-    pub(crate) fn new(state: Arc<State>, session: ActorRef<NodeSession>) -> Self {
+    pub(crate) fn new(state: Arc<State>, session: ActorRef<NodeSession>, bodies: http::BodyRoom, door: Door) -> Self {
         Self {
             state,
             session,
             large: Arc::new(Semaphore::new(MAX_LARGE_AT_A_TIME)),
-            bodies: http::BodyRoom::default(),
+            bodies,
+            door,
         }
     }
 
@@ -108,30 +113,55 @@ impl Panel {
         self.state.stopping()
     }
 
-    /// Gauge: large bodies that are being read; at most [`MAX_LARGE_AT_A_TIME`].
-    pub(crate) fn large_bodies(&self) -> usize {
-        MAX_LARGE_AT_A_TIME - self.large.available_permits()
+    /// Logs how much there is of everything that has a bound.
+    pub(crate) fn log_gauges(&self) {
+        let large = MAX_LARGE_AT_A_TIME - self.large.available_permits();
+        tracing::info!(large, "bodies");
+        self.door.log_gauges();
     }
 
-    /// Gauge: bytes of bodies that are there.
-    pub(crate) fn body_bytes(&self) -> usize {
-        self.bodies.taken()
-    }
-
-    /// Serves one connection to its end. The stream comes back with everything written, and not ended.
-    pub(crate) async fn serve<IO>(&self, stream: IO, client: SocketAddr, local: SocketAddr) -> IO
+    /// Serves one connection to its end. The stream comes back with everything written, and not ended, unless that has been done.
+    pub(crate) async fn serve<IO>(&self, stream: IO, client: SocketAddr, local: SocketAddr) -> Option<IO>
     where
-        IO: AsyncRead + AsyncWrite + Unpin,
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let ends = Ends { client, local };
-        let over = http::serve(stream, self.stopping(), |request| self.respond(request, ends)).await;
-        match over.upgrade {
-            Some(follow) => logs::follow(over.stream, over.rest, follow, &self.state).await,
-            None => over.stream,
+        let mut stream = Stream::new(stream);
+        if self.door.takes_http2() && self.begins_with_http2(&mut stream).await {
+            self.door.serve(stream, client, Arc::default()).await;
+            return None;
+        }
+        let from = Connection {
+            client,
+            outgoing: stream.outgoing(),
+            admitted: Arc::default(),
+        };
+        let respond = |request| self.respond(request, ends, from.clone());
+        let over = http::serve(stream, self.stopping(), respond).await;
+        Some(match over.upgrade {
+            Some(follow) => logs::follow(over.stream, over.rest, follow, &self.state)
+                .await
+                .into_inner(),
+            None => over.stream.into_inner(),
+        })
+    }
+
+    /// Whether HTTP/2 is what comes first; `false` if nothing comes for as long as a connection may be idle.
+    async fn begins_with_http2<IO: AsyncRead + Unpin>(&self, stream: &mut Stream<IO>) -> bool {
+        let mut stopping = self.stopping();
+        tokio::select! {
+            looked = timeout(http::IDLE_TIMEOUT, stream.is_http2()) => matches!(looked, Ok(Ok(true))),
+            _ = stopping.wait_for(|stopping| *stopping) => false,
         }
     }
 
-    async fn respond(&self, request: Request<Incoming>, ends: Ends) -> Answer<Follow> {
+    async fn respond(&self, request: Request<Incoming>, ends: Ends, from: Connection) -> Answer<Follow> {
+        if self
+            .door
+            .takes(request.method(), request.uri().path(), request.headers())
+        {
+            return Answer::Foreign(self.door.respond(request, &from).await);
+        }
         let Some(head) = Head::read(&request) else {
             return Answer::Invalid;
         };
@@ -281,7 +311,7 @@ impl Panel {
         let version = self.state.core_version().await;
         let mut status = json!({
             "connected": self.state.session().is_some(),
-            "started": self.state.is_started(),
+            "started": self.state.is_started_for(Owner::Marzban),
             "core_version": version.as_deref(),
         });
         if let Some(session) = session {

@@ -1,5 +1,6 @@
 //! The environment and `.env`.
 
+use super::reader::MAX_NAMED_LINES;
 use super::*;
 use std::os::unix::fs::PermissionsExt;
 
@@ -81,7 +82,10 @@ fn every_problem_is_named_at_once_with_the_originals_status() {
     );
     for (variable, value, exit) in [
         ("SERVICE_PROTOCOL", "rpyc", 0),
-        ("SERVICE_PROTOCOL", "grpc", 0),
+        ("SERVICE_PROTOCOL", "soap", 0),
+        ("KARIZ_PANEL_GENERATION", "g2", 1),
+        ("LOG_BUFFER_SIZE", "0", 1),
+        ("STARTUP_LOG_TAIL_SIZE", "-1", 1),
         ("SSL_CLIENT_CERT_FILE", "", 0),
         ("SSL_CLIENT_CERT_FILE", "/nowhere/panel.pem", 0),
         ("XRAY_EXECUTABLE_PATH", "/nowhere/xray", 1),
@@ -264,6 +268,7 @@ fn a_key_goes_before_certificates_and_is_never_shown() {
     ];
     let settings = read(&go, "").settings.unwrap();
     assert_eq!(settings.service_host, "127.0.0.3");
+    assert_eq!((settings.protocols, settings.log_lines), (Protocols::Grpc, 10_000));
     assert_eq!(settings.files.key, Path::new("/var/lib/pg-node/certs/ssl_key.pem"));
     let neither = read(&[("SSL_CLIENT_CERT_FILE", "")], "").settings.unwrap_err();
     assert!(neither.problems[0].reason.contains("API_KEY"), "{:?}", neither.problems);
@@ -360,4 +365,23 @@ fn the_pem_files_are_known_whatever_else_is_wrong() {
     assert_eq!(files.key, Path::new("/k"));
     assert_eq!(files.certificate, Path::new("/var/lib/marzban-node/ssl_cert.pem"));
     assert_eq!(files.client_certificates, Path::new(""));
+}
+
+#[test]
+fn generations_protocols_and_files_are_as_they_are_set() {
+    let plain = read(&[], "").settings.unwrap();
+    let told = |settings: &Settings| (settings.protocols, settings.generation, settings.log_lines);
+    assert_eq!(told(&plain), (Protocols::Both, Generation::G3, 100));
+    assert_eq!((plain.startup_log_lines, &plain.generated), (200, &None));
+    let set = [
+        ("SERVICE_PROTOCOL", "rest"),
+        ("KARIZ_PANEL_GENERATION", "g1"),
+        ("LOG_BUFFER_SIZE", "20"),
+        ("GENERATED_CONFIG_PATH", "/tmp/generated"),
+    ];
+    let settings = read(&set, "").settings.unwrap();
+    assert_eq!(told(&settings), (Protocols::Rest, Generation::G1, 20));
+    assert_eq!(settings.generated.as_deref(), Some(Path::new("/tmp/generated")));
+    let debug = read(&[("DEBUG", "true")], "").settings.unwrap();
+    assert!(debug.generated.is_some_and(|path| path.ends_with("generated")));
 }

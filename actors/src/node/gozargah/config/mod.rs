@@ -2,9 +2,12 @@
 //!
 //! Everything that is not named here stays as the panel wrote it: unknown keys, their order, and numbers.
 
+mod filled;
+mod private;
+
 use super::inbound::{Inbound, Kind};
+use super::log_files::LogPaths;
 use super::users::Users;
-use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Map, Value, json};
 
 /// Tag of the inbound that carries the core's API.
@@ -13,6 +16,12 @@ const API_INBOUND: &str = "API_INBOUND";
 /// Tag of the API itself.
 const API: &str = "API";
 
+/// Tag of the core's metrics.
+const METRICS: &str = "metric";
+
+/// The parts of a configuration by which a core measures latencies.
+const OBSERVATORIES: [&str; 2] = ["observatory", "burstObservatory"];
+
 /// A panel's configuration, ready for users.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct CoreConfig {
@@ -20,6 +29,23 @@ pub(super) struct CoreConfig {
     rest: Map<String, Value>,
     /// The panel's inbounds; for those that take users, what they are.
     inbounds: Vec<(Value, Option<Inbound>)>,
+    log_paths: LogPaths,
+}
+
+/// Ports of this machine for the core's own use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ports {
+    pub(super) api: u16,
+    /// Used only by a core that measures latencies.
+    pub(super) metrics: u16,
+}
+
+impl Ports {
+    /// Whether a core did not start because somebody has taken one of them.
+    pub(super) fn are_taken(self, reason: &str) -> bool {
+        let taken = |port: u16| reason.contains(&format!(":{port}: bind: address already in use"));
+        taken(self.api) || taken(self.metrics)
+    }
 }
 
 /// Why a text is no configuration.
@@ -60,8 +86,14 @@ impl CoreConfig {
             .collect();
         add_api(&mut rest)?;
         add_counters(&mut rest)?;
-        raise_log_level(&mut rest)?;
-        Ok(Self { rest, inbounds })
+        private::expand(&mut rest);
+        watch_outbounds(&mut rest);
+        let log_paths = take_log(&mut rest)?;
+        Ok(Self {
+            rest,
+            inbounds,
+            log_paths,
+        })
     }
 
     /// The inbounds that take users.
@@ -69,14 +101,19 @@ impl CoreConfig {
         self.inbounds.iter().filter_map(|(_, inbound)| inbound.as_ref())
     }
 
-    /// What the core gets: its API at `api_port` of this machine, and `users` in the inbounds that take them.
-    pub(super) fn json(&self, users: &Users, api_port: u16) -> Vec<u8> {
-        let filled = Filled {
-            config: self,
-            users,
-            api: api_inbound(api_port),
-        };
-        serde_json::to_vec(&filled).expect("keys are strings and memory takes every byte")
+    /// Whether the core measures latencies.
+    pub(super) fn measures(&self) -> bool {
+        OBSERVATORIES.iter().any(|name| self.rest.contains_key(*name))
+    }
+
+    /// The files that the panel wants the core's lines in.
+    pub(super) fn log_paths(&self) -> &LogPaths {
+        &self.log_paths
+    }
+
+    /// What the core gets: its API and metrics at `ports`, and `users` in the inbounds that take them.
+    pub(super) fn json(&self, users: &Users, ports: Ports) -> Vec<u8> {
+        filled::json(self, users, ports)
     }
 }
 
@@ -120,11 +157,35 @@ fn add_counters(rest: &mut Map<String, Value>) -> Result<(), BadConfig> {
     Ok(())
 }
 
-/// At the levels `none` and `error` the core would not say that it has started. Its lines come to the node, so they must not
-/// go to files. The core takes `loglevel` in any case.
-fn raise_log_level(rest: &mut Map<String, Value>) -> Result<(), BadConfig> {
+/// Outbounds that reach nothing are not watched: they would be dead for ever.
+fn watch_outbounds(rest: &mut Map<String, Value>) {
+    let outbounds = rest.get("outbounds").and_then(Value::as_array);
+    let idle: Vec<String> = outbounds
+        .into_iter()
+        .flatten()
+        .filter(|outbound| {
+            ["blackhole", "dns", "loopback"]
+                .iter()
+                .any(|idle| outbound["protocol"] == *idle)
+        })
+        .filter_map(|outbound| outbound["tag"].as_str().map(ToOwned::to_owned))
+        .collect();
+    for observatory in OBSERVATORIES {
+        let selector = rest.get_mut(observatory).and_then(|it| it.get_mut("subjectSelector"));
+        if let Some(selector) = selector.and_then(Value::as_array_mut) {
+            selector.retain(|tag| !idle.iter().any(|idle| tag == idle));
+        }
+    }
+}
+
+/// At the levels `none` and `error` the core would not say that it has started. Its lines come to the node, which writes them to
+/// the files that the panel named. The core takes `loglevel` in any case.
+fn take_log(rest: &mut Map<String, Value>) -> Result<LogPaths, BadConfig> {
     let log = object(rest, "log")?;
-    log.retain(|key, _| !["access", "error"].iter().any(|file| key.eq_ignore_ascii_case(file)));
+    let [access, error] = ["access", "error"].map(|file| {
+        let key = log.keys().find(|key| key.eq_ignore_ascii_case(file)).cloned();
+        key.and_then(|key| log.shift_remove(&key))
+    });
     let level = log.iter_mut().find(|(key, _)| key.eq_ignore_ascii_case("loglevel"));
     match level {
         Some((_, level)) if *level == "none" || *level == "error" => *level = "warning".into(),
@@ -133,100 +194,19 @@ fn raise_log_level(rest: &mut Map<String, Value>) -> Result<(), BadConfig> {
             log.insert("loglevel".into(), "info".into());
         }
     }
-    Ok(())
-}
-
-fn api_inbound(port: u16) -> Value {
-    json!({
-        "listen": "127.0.0.1",
-        "port": port,
-        "protocol": "dokodemo-door",
-        "settings": { "address": "127.0.0.1" },
-        "tag": API_INBOUND,
-    })
-}
-
-/// The configuration with users. They are written one after the other, never all of them held in another form.
-struct Filled<'a> {
-    config: &'a CoreConfig,
-    users: &'a Users,
-    api: Value,
-}
-
-impl Serialize for Filled<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        for (key, value) in &self.config.rest {
-            map.serialize_entry(key, value)?;
-        }
-        map.serialize_entry("inbounds", &FilledInbounds(self))?;
-        map.end()
-    }
-}
-
-struct FilledInbounds<'a>(&'a Filled<'a>);
-
-impl Serialize for FilledInbounds<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Filled { config, users, api } = self.0;
-        let mut list = serializer.serialize_seq(None)?;
-        list.serialize_element(api)?;
-        for (json, inbound) in &config.inbounds {
-            match (json, inbound) {
-                (Value::Object(json), Some(inbound)) => {
-                    list.serialize_element(&FilledInbound { json, inbound, users })?;
-                }
-                _ => list.serialize_element(json)?,
-            }
-        }
-        list.end()
-    }
-}
-
-struct FilledInbound<'a> {
-    json: &'a Map<String, Value>,
-    inbound: &'a Inbound,
-    users: &'a Users,
-}
-
-impl Serialize for FilledInbound<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        for (key, value) in self.json.iter().filter(|(key, _)| *key != "settings") {
-            map.serialize_entry(key, value)?;
-        }
-        map.serialize_entry("settings", &FilledSettings(self))?;
-        map.end()
-    }
-}
-
-struct FilledSettings<'a>(&'a FilledInbound<'a>);
-
-impl Serialize for FilledSettings<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        let settings = self.0.json.get("settings").and_then(Value::as_object);
-        for (key, value) in settings.into_iter().flatten().filter(|(key, _)| *key != "clients") {
-            map.serialize_entry(key, value)?;
-        }
-        map.serialize_entry("clients", &Clients(self.0))?;
-        map.end()
-    }
-}
-
-struct Clients<'a>(&'a FilledInbound<'a>);
-
-impl Serialize for Clients<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let FilledInbound { inbound, users, .. } = self.0;
-        serializer.collect_seq(users.at(inbound).map(|(email, account)| account.client(email)))
-    }
+    let path = |value: &Option<Value>| value.as_ref().and_then(Value::as_str).map(ToOwned::to_owned);
+    Ok(LogPaths::new(path(&access).as_deref(), path(&error).as_deref()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use kariz_proto::panel::{Proxy, Trojan, User};
+
+    const PORTS: Ports = Ports {
+        api: 12_345,
+        metrics: 12_346,
+    };
 
     fn users() -> Users {
         let user = |email: &str, inbounds: &[&str]| User {
@@ -245,7 +225,7 @@ mod tests {
     fn made_of(text: &str, excluded: &[&str]) -> Value {
         let excluded: Vec<_> = excluded.iter().map(ToString::to_string).collect();
         let config = CoreConfig::read(text, &excluded).unwrap();
-        serde_json::from_slice(&config.json(&users(), 12_345)).unwrap()
+        serde_json::from_slice(&config.json(&users(), PORTS)).unwrap()
     }
 
     fn emails(inbound: &Value) -> Vec<&str> {
@@ -271,7 +251,7 @@ mod tests {
         assert_eq!(inbounds.len(), 5);
         assert_eq!(
             inbounds[0],
-            api_inbound(12_345),
+            filled::api_inbound(PORTS.api),
             "the API comes first, and no other of its name is left"
         );
         assert_eq!(emails(&inbounds[1]), ["1.ann"]);
@@ -305,12 +285,12 @@ mod tests {
     #[test]
     fn the_panels_routing_rules_stay() {
         let text = r#"{"api": {"tag": "other"}, "routing": {"domainStrategy": "AsIs", "rules": [
-            {"outboundTag": "API", "inboundTag": ["x"]}, {"outboundTag": "direct", "ip": ["geoip:private"]}]}}"#;
+            {"outboundTag": "API", "inboundTag": ["x"]}, {"outboundTag": "direct", "ip": ["geoip:cn"]}]}}"#;
         let made = made_of(text, &[]);
         let rules = made["routing"]["rules"].as_array().unwrap();
         assert_eq!(rules.len(), 2);
         assert_eq!(rules[0]["inboundTag"], json!([API_INBOUND]));
-        assert_eq!(rules[1], json!({ "outboundTag": "direct", "ip": ["geoip:private"] }));
+        assert_eq!(rules[1], json!({ "outboundTag": "direct", "ip": ["geoip:cn"] }));
         assert_eq!(made["routing"]["domainStrategy"], "AsIs");
         assert_eq!(made["api"]["tag"], API);
     }
@@ -362,5 +342,31 @@ mod tests {
             let error = CoreConfig::read(text, &[]).unwrap_err().to_string();
             assert!(error.starts_with(words), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn files_of_the_log_are_the_nodes_business() {
+        let config = CoreConfig::read(r#"{"log": {"Access": "/a.log", "error": "none"}}"#, &[]).unwrap();
+        assert_eq!(*config.log_paths(), LogPaths::new(Some("/a.log"), None));
+        assert_eq!(
+            made_of(r#"{"log": {"access": 1}}"#, &[])["log"],
+            json!({ "loglevel": "info" })
+        );
+    }
+
+    #[test]
+    fn a_core_with_an_observatory_tells_its_metrics() {
+        assert_eq!(made_of("{}", &[])["metrics"], Value::Null);
+        assert_eq!(
+            made_of(r#"{"metrics": {"tag": "mine"}}"#, &[])["metrics"],
+            json!({ "tag": "mine" }),
+            "the panel's own, without an observatory"
+        );
+        let text = r#"{"observatory": {"subjectSelector": ["out", "hole", "o"], "probeInterval": "10s"}, "metrics": {"tag": "mine"},
+            "outbounds": [{"tag": "out", "protocol": "freedom"}, {"tag": "hole", "protocol": "blackhole"}]}"#;
+        let made = made_of(text, &[]);
+        assert_eq!(made["metrics"], json!({ "tag": "metric", "listen": "127.0.0.1:12346" }));
+        assert_eq!(made["observatory"]["subjectSelector"], json!(["out", "o"]));
+        assert!(CoreConfig::read(text, &[]).unwrap().measures());
     }
 }

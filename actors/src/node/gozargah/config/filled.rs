@@ -1,0 +1,111 @@
+//! A configuration with its users, as the core reads it. They are written one after the other, never all of them held in another
+//! form.
+
+use super::{API_INBOUND, CoreConfig, METRICS, Ports};
+use crate::node::gozargah::inbound::Inbound;
+use crate::node::gozargah::users::Users;
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde_json::{Map, Value, json};
+
+/// The JSON of `config` with `users` in the inbounds that take them, and what the node needs at `ports`.
+pub(super) fn json(config: &CoreConfig, users: &Users, ports: Ports) -> Vec<u8> {
+    let filled = Filled { config, users, ports };
+    serde_json::to_vec(&filled).expect("keys are strings and memory takes every byte")
+}
+
+/// The inbound that carries the core's API.
+pub(super) fn api_inbound(port: u16) -> Value {
+    json!({
+        "listen": "127.0.0.1",
+        "port": port,
+        "protocol": "dokodemo-door",
+        "settings": { "address": "127.0.0.1" },
+        "tag": API_INBOUND,
+    })
+}
+
+struct Filled<'a> {
+    config: &'a CoreConfig,
+    users: &'a Users,
+    ports: Ports,
+}
+
+impl Serialize for Filled<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let measures = self.config.measures();
+        for (key, value) in self
+            .config
+            .rest
+            .iter()
+            .filter(|(key, _)| !measures || *key != "metrics")
+        {
+            map.serialize_entry(key, value)?;
+        }
+        if measures {
+            let listen = format!("127.0.0.1:{}", self.ports.metrics);
+            map.serialize_entry("metrics", &json!({ "tag": METRICS, "listen": listen }))?;
+        }
+        map.serialize_entry("inbounds", &FilledInbounds(self))?;
+        map.end()
+    }
+}
+
+struct FilledInbounds<'a>(&'a Filled<'a>);
+
+impl Serialize for FilledInbounds<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Filled { config, users, ports } = self.0;
+        let mut list = serializer.serialize_seq(None)?;
+        list.serialize_element(&api_inbound(ports.api))?;
+        for (json, inbound) in &config.inbounds {
+            match (json, inbound) {
+                (Value::Object(json), Some(inbound)) => {
+                    list.serialize_element(&FilledInbound { json, inbound, users })?;
+                }
+                _ => list.serialize_element(json)?,
+            }
+        }
+        list.end()
+    }
+}
+
+struct FilledInbound<'a> {
+    json: &'a Map<String, Value>,
+    inbound: &'a Inbound,
+    users: &'a Users,
+}
+
+impl Serialize for FilledInbound<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (key, value) in self.json.iter().filter(|(key, _)| *key != "settings") {
+            map.serialize_entry(key, value)?;
+        }
+        map.serialize_entry("settings", &FilledSettings(self))?;
+        map.end()
+    }
+}
+
+struct FilledSettings<'a>(&'a FilledInbound<'a>);
+
+impl Serialize for FilledSettings<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let settings = self.0.json.get("settings").and_then(Value::as_object);
+        for (key, value) in settings.into_iter().flatten().filter(|(key, _)| *key != "clients") {
+            map.serialize_entry(key, value)?;
+        }
+        map.serialize_entry("clients", &Clients(self.0))?;
+        map.end()
+    }
+}
+
+struct Clients<'a>(&'a FilledInbound<'a>);
+
+impl Serialize for Clients<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let FilledInbound { inbound, users, .. } = self.0;
+        serializer.collect_seq(users.at(inbound).map(|(email, account)| account.client(email)))
+    }
+}
