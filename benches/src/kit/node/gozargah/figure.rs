@@ -15,6 +15,8 @@ pub(crate) enum Figure {
     IdleMib,
     /// The same 10 s after a start with 10,000 users x 4 inbounds, in MiB.
     LoadedMib,
+    /// The same 1 s after SyncUsers with all users was called 11 times, in MiB.
+    SyncedMib,
     /// The most that it ever was, changes of users included, in MiB.
     PeakMib,
     /// Start with 10,000 users x 4 inbounds, in ms; of the core alone: until it says that it has started.
@@ -46,6 +48,7 @@ impl Measured for Figure {
         Self::ListeningMs,
         Self::IdleMib,
         Self::LoadedMib,
+        Self::SyncedMib,
         Self::PeakMib,
         Self::StartMs,
         Self::OwnStartMs,
@@ -65,6 +68,7 @@ impl Measured for Figure {
             Self::ListeningMs => "API key: start to listening, ms",
             Self::IdleMib => "API key: memory, idle, MiB",
             Self::LoadedMib => "memory, 10 s after it took 10,000 users x 4 inbounds, MiB",
+            Self::SyncedMib => "memory, after 11 SyncUsers of all of them, MiB",
             Self::PeakMib => "memory, most, in all of this, MiB",
             Self::StartMs => "Start, 10,000 users x 4 inbounds, ms",
             Self::OwnStartMs => "that Start without the core's own time, ms",
@@ -93,7 +97,8 @@ impl Measured for Figure {
             Self::OwnStartMs | Self::SyncUsersMs => Verdict::at_most(what, value, 100.0),
             Self::CoreStays | Self::VisitorStays => Verdict::at_least(what, value, 1.0),
             Self::CallsPerS => Verdict::at_least(what, value, rate::enough(echo)),
-            Self::PeakMib
+            Self::SyncedMib
+            | Self::PeakMib
             | Self::StartMs
             | Self::SyncUserMs
             | Self::SyncChunksMs

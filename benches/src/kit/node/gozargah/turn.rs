@@ -32,6 +32,9 @@ const RESTART_LIMIT: Duration = Duration::from_secs(10);
 /// Users who change in one go.
 const CHANGED: u32 = 10;
 
+/// Further calls of SyncUsers.
+const MORE_SYNCS: usize = 10;
+
 /// Questions for all counters, of which the middle one counts.
 const LOOKS: usize = 5;
 
@@ -94,6 +97,9 @@ impl Turn<'_> {
         .into();
         figures.extend(few_change(panel)?);
         figures.extend(self.all_sync(node, panel, config)?);
+        sync_again(panel)?;
+        std::thread::sleep(REST);
+        figures.insert(Figure::SyncedMib, mib(node.process.memory()?.rss));
         Ok(figures)
     }
 
@@ -152,6 +158,13 @@ fn few_change(panel: &mut Panel) -> Result<Figures<Figure>> {
         (Figure::SyncChunksMs, millis(chunks)),
     ]
     .into())
+}
+
+/// SyncUsers again and again; each time a few users get their old credentials back, or the new ones.
+fn sync_again(panel: &mut Panel) -> Result<()> {
+    let calls = [2 * CHANGED, 3 * CHANGED].map(|new| Call::sync_users(messages(new)));
+    let mut again = calls.iter().cycle().take(MORE_SYNCS);
+    again.try_for_each(|call| panel.ask(call).map(drop))
 }
 
 /// How long the question for all users' counters takes.
