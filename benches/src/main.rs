@@ -24,7 +24,8 @@ enum Command {
     Distance(kit::distance::Options),
     /// The checks whose numbers are too big for a test run: 1 GiB, 100,000 connections, 1,000 kills, 200 restarts.
     Soak(kit::soak::Options),
-    /// `kariz node` beside the program that it replaces: memory, start, pings, starts of the core. Fails if a target is missed.
+    /// `kariz node` beside the programs that it replaces: memory, start, pings, starts of the core, changes of users. Fails if a
+    /// target is missed.
     Node(kit::node::Options),
     /// The tables of the README and their picture, from a result file of `compare`.
     Publish(kit::publish::Options),

@@ -60,9 +60,14 @@ impl Process {
         Ok(self.child.try_wait()?.is_some())
     }
 
+    /// Everything that it has printed so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// What it printed last, for an error message.
     pub(crate) fn obituary(&self) -> String {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         let tail = lines[lines.len().saturating_sub(20)..].join("\n");
         let log = self.log.file_name().unwrap_or_default();

@@ -1,26 +1,21 @@
 //! Where nodes are started: key pairs, ports, environment.
 
+use super::environment::{Environment, Protocol, Variables};
+use super::pair::Pair;
 use super::panel::Panel;
 use super::program::Program;
+use super::tls;
 use crate::kit::children::Process;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 use kariz_bench::load::{free_port, wait_until_listening};
 use kariz_bench::process;
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// How long a node may take until it listens.
 const LISTEN_LIMIT: Duration = Duration::from_secs(20);
-
-/// A key and its certificate.
-#[derive(Debug)]
-pub(crate) struct Pair {
-    pub(crate) certificate: PathBuf,
-    pub(crate) key: PathBuf,
-}
 
 /// What all nodes of a run have in common.
 #[derive(Debug)]
@@ -60,25 +55,41 @@ impl Place {
         })
     }
 
-    /// Starts a node, and waits until it listens.
+    /// Starts a node for Marzban panels, and waits until it listens.
     pub(crate) fn start(&self, program: &Program, core: Core<'_>) -> Result<Node<'_>> {
         let [address, api] = [loopback()?, loopback()?];
         let core = match core {
             Core::Real(path) => path,
             Core::Instant => &self.instant_core,
         };
+        let variables = self.environment(address, core).marzban(api, &self.panel);
+        self.launch(program, address, variables)
+    }
+
+    /// Starts one for panels that have a key, and waits until it listens.
+    pub(super) fn start_keyed(&self, program: &Program, core: &Path, protocol: Protocol) -> Result<Node<'_>> {
+        let address = loopback()?;
+        let variables = self.environment(address, core).keyed(protocol);
+        self.launch(program, address, variables)
+    }
+
+    /// For files of everything that runs here.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn environment<'a>(&'a self, address: SocketAddr, core: &'a Path) -> Environment<'a> {
+        Environment {
+            address,
+            core,
+            folder: &self.folder,
+            pair: &self.node,
+        }
+    }
+
+    fn launch(&self, program: &Program, address: SocketAddr, variables: Variables) -> Result<Node<'_>> {
         let mut command = program.command();
-        command
-            .envs(
-                [("SERVICE_HOST", address.ip()), ("XRAY_API_HOST", api.ip())].map(|(name, ip)| (name, ip.to_string())),
-            )
-            .envs([("SERVICE_PORT", address), ("XRAY_API_PORT", api)].map(|(name, at)| (name, at.port().to_string())))
-            .env("XRAY_EXECUTABLE_PATH", core)
-            .env("XRAY_ASSETS_PATH", &self.folder)
-            .env("SSL_CERT_FILE", &self.node.certificate)
-            .env("SSL_KEY_FILE", &self.node.key)
-            .env("SSL_CLIENT_CERT_FILE", &self.panel.certificate)
-            .envs([("SERVICE_PROTOCOL", "rest"), ("DEBUG", "false"), ("INBOUNDS", "")]);
+        command.envs(variables);
         let begin = Instant::now();
         let process = Process::start(command, &self.folder, &format!("{}-{}", program.name(), address.port()))?;
         let mut node = Node {
@@ -105,9 +116,24 @@ pub(crate) struct Node<'a> {
 }
 
 impl Node<'_> {
-    /// Takes a session.
+    /// Takes a session, as a Marzban panel does.
     pub(crate) fn connect(&self) -> Result<Panel> {
         Panel::connect(self.address, &self.place.node, &self.place.panel).with_context(|| self.process.obituary())
+    }
+
+    /// Connects without a certificate, and offers `protocols` (ALPN).
+    pub(super) fn tls(&self, protocols: &[&str]) -> Result<tls::Stream> {
+        tls::connect(self.address, &self.place.node, None, protocols).with_context(|| self.process.obituary())
+    }
+
+    /// The core's process.
+    pub(super) fn core(&self) -> Result<u32> {
+        let mut children = process::children(self.process.id())?;
+        children.retain(|pid| process::runs(*pid));
+        match children.as_slice() {
+            [core] => Ok(*core),
+            others => bail!("one core was expected, the children are {others:?}"),
+        }
     }
 }
 
@@ -120,29 +146,6 @@ impl Drop for Node<'_> {
             // It may have ended by itself.
             let _ = kill_process(core, Signal::KILL);
         }
-    }
-}
-
-impl Pair {
-    fn make(kariz: &Path, folder: &Path, name: &str) -> Result<Self> {
-        let pair = Self {
-            certificate: folder.join(format!("{name}.pem")),
-            key: folder.join(format!("{name}.key")),
-        };
-        let mut command = Command::new(kariz);
-        command
-            .args(["cert", "node", "--cert"])
-            .arg(&pair.certificate)
-            .arg("--key")
-            .arg(&pair.key);
-        let output = command.output().with_context(|| format!("running {command:?}"))?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(
-            output.status.success(),
-            "kariz cert node ended with {}: {said}",
-            output.status
-        );
-        Ok(pair)
     }
 }
 

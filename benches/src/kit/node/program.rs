@@ -1,4 +1,4 @@
-//! The programs: `kariz node`, the Python original, and the core that both run.
+//! The programs: `kariz node`, those that it replaces, and the core that all of them run.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
@@ -10,19 +10,30 @@ pub(super) const KARIZ: &str = "kariz";
 /// How the original is called in results.
 const ORIGINAL: &str = "marzban-node";
 
+/// How the Go node is called in results.
+const GO_NODE: &str = "PasarGuard node";
+
+/// Another limit that results show: the core without any node.
+pub(super) const CORE_ALONE: &str = "core alone (limit)";
+
 /// The limit that results show, too: what nobody can be faster than: bytes there and back over TCP, no TLS, no HTTP.
 pub(super) const BARE_ECHO: &str = "bare echo (limit)";
 
 /// All of them, as results are shown.
-pub(crate) const IN_ORDER: [&str; 3] = [KARIZ, ORIGINAL, BARE_ECHO];
+pub(super) const IN_ORDER: [&str; 5] = [KARIZ, ORIGINAL, GO_NODE, CORE_ALONE, BARE_ECHO];
+
+/// Those that Kariz replaces.
+pub(super) const REPLACED: [&str; 2] = [ORIGINAL, GO_NODE];
 
 /// A program that is a node.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Program {
     /// This executable, as `kariz node`.
     Kariz(PathBuf),
     /// The original: an interpreter, and `main.py` of its checkout.
     Original(PathBuf, PathBuf),
+    /// The node of Gozargah and PasarGuard panels, an executable.
+    Go(PathBuf),
 }
 
 impl Program {
@@ -30,6 +41,7 @@ impl Program {
         match self {
             Self::Kariz(_) => KARIZ,
             Self::Original(..) => ORIGINAL,
+            Self::Go(_) => GO_NODE,
         }
     }
 
@@ -46,6 +58,7 @@ impl Program {
                 command.arg(main);
                 command
             }
+            Self::Go(executable) => Command::new(executable),
         }
     }
 }
@@ -75,6 +88,15 @@ impl Original {
             which::which(&self.python).with_context(|| format!("no interpreter at {}", self.python.display()))?;
         Ok(Some(Program::Original(python, main)))
     }
+}
+
+/// The Go node, if it is named.
+pub(super) fn go_node(given: Option<&Path>) -> Result<Option<Program>> {
+    let found = |path: &Path| {
+        path.canonicalize()
+            .with_context(|| format!("no node at {}", path.display()))
+    };
+    Ok(given.map(found).transpose()?.map(Program::Go))
 }
 
 /// The core: as given, or as the environment names it, or on PATH.

@@ -1,15 +1,16 @@
-//! What one program does in one round.
+//! What one program does in one round for a Marzban panel.
 
 use super::config::{PanelConfig, USERS_OF_A_TEST};
-use super::figure::{Figure, Figures};
+use super::figure::Figure;
 use super::panel::Panel;
 use super::place::{Core, Place, loopback};
 use super::program::Program;
+use super::rate::Rate;
+use super::table::Figures;
+use super::units::{mib, millis};
 use anyhow::{Context, Result};
 use kariz_bench::load::wait_until_listening;
-use kariz_bench::target::Target;
-use kariz_bench::{stats, visitor};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -18,9 +19,6 @@ const REST: Duration = Duration::from_secs(1);
 
 /// The same after a big configuration.
 const LONG_REST: Duration = Duration::from_secs(10);
-
-/// Pings that warm up both ends.
-const WARM_UP_PINGS: u32 = 500;
 
 /// How long a core may take until it accepts users.
 const CORE_LIMIT: Duration = Duration::from_secs(30);
@@ -36,18 +34,19 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    pub(super) fn take(&self) -> Result<Figures> {
+    pub(super) fn take(&self) -> Result<Figures<Figure>> {
         let mut figures = self.with_real_core()?;
         figures.extend(self.with_instant_core()?);
         Ok(figures)
     }
 
-    fn with_real_core(&self) -> Result<Figures> {
+    fn with_real_core(&self) -> Result<Figures<Figure>> {
         let node = self.place.start(self.program, Core::Real(self.core))?;
         let mut panel = node.connect()?;
         std::thread::sleep(REST);
         let idle = node.process.memory()?.rss;
-        let (pings_per_s, ping_p99) = pings(&mut panel, self.ping_for)?;
+        let ping = panel.ping_request();
+        let pings = Rate::of(self.ping_for, || panel.ask(&ping).map(drop))?;
         let small = start(&mut panel, 1)?;
         panel.tell("/stop")?;
         // The original does not wait for a core's end; and it ends connections that rest.
@@ -58,8 +57,8 @@ impl Turn<'_> {
         Ok([
             (Figure::ListeningMs, millis(node.listening_after)),
             (Figure::IdleMib, mib(idle)),
-            (Figure::PingsPerS, pings_per_s),
-            (Figure::PingP99Us, ping_p99),
+            (Figure::PingsPerS, pings.per_s),
+            (Figure::PingP99Us, pings.p99_us),
             (Figure::StartMs, small.millis),
             (Figure::LateMs, small.late_millis),
             (Figure::LateWithUsersMs, big.late_millis),
@@ -69,7 +68,7 @@ impl Turn<'_> {
         .into())
     }
 
-    fn with_instant_core(&self) -> Result<Figures> {
+    fn with_instant_core(&self) -> Result<Figures<Figure>> {
         let node = self.place.start(self.program, Core::Instant)?;
         let mut panel = node.connect()?;
         let inbounds = [loopback()?, loopback()?, loopback()?];
@@ -83,34 +82,6 @@ impl Turn<'_> {
         panel.run(&request)?;
         Ok([(Figure::UsersMs, millis(begin.elapsed()))].into())
     }
-}
-
-/// The limit of pings: the same, with the kit's own target that sends 64 bytes back.
-pub(super) fn bare_echo(duration: Duration) -> Result<Figures> {
-    let target = Target::start(loopback()?)?;
-    let stream = TcpStream::connect(target.address())?;
-    let mut times = stats::recorder();
-    visitor::ping_pong(&stream, 1, duration, |time| stats::record(&mut times, time))?;
-    let per_second = times.len() as f64 / duration.as_secs_f64();
-    let p99 = stats::quantiles(&times, true).p99;
-    Ok([(Figure::PingsPerS, per_second), (Figure::PingP99Us, p99)].into())
-}
-
-/// `/ping` after `/ping` on one connection: how many a second, and the 99th percentile in us.
-fn pings(panel: &mut Panel, duration: Duration) -> Result<(f64, f64)> {
-    let request = panel.ping_request();
-    for _ in 0..WARM_UP_PINGS {
-        panel.ask(&request)?;
-    }
-    let mut times = stats::recorder();
-    let begin = Instant::now();
-    while begin.elapsed() < duration {
-        let sent = Instant::now();
-        panel.ask(&request)?;
-        stats::record(&mut times, sent.elapsed());
-    }
-    let per_second = times.len() as f64 / begin.elapsed().as_secs_f64();
-    Ok((per_second, stats::quantiles(&times, true).p99))
 }
 
 /// How a `/start` went.
@@ -153,12 +124,4 @@ fn start(panel: &mut Panel, users: u32) -> Result<Start> {
 fn open_at(address: SocketAddr) -> Result<Instant> {
     wait_until_listening(address, CORE_LIMIT).context("the core opens no inbound")?;
     Ok(Instant::now())
-}
-
-fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
-}
-
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }
