@@ -18,6 +18,7 @@ mod cli;
 mod command;
 mod exit;
 mod logging;
+mod memory;
 mod plane;
 mod signals;
 mod stack;

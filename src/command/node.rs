@@ -2,6 +2,7 @@
 
 use crate::exit::Exit;
 use crate::logging::{Logging, NodeLogging};
+use crate::memory;
 use crate::signals::{Asked, Signals};
 use kariz_actors::node::settings::Settings;
 use kariz_actors::node::{Failure, Node, StartError};
@@ -78,7 +79,7 @@ async fn serve(settings: Settings, logging: &NodeLogging) -> Exit {
             return Exit::CannotStart;
         }
     };
-    let node = match Node::start(settings).await {
+    let node = match Node::start(settings, memory::give_back).await {
         Ok(node) => node,
         Err(error) => {
             tracing::error!("{error}");

@@ -8,9 +8,9 @@ use super::gozargah::Door;
 use super::marzban::Panel;
 use super::settings::Settings;
 use super::stream::Stream;
+use super::tls::Servers;
 use crate::shared::Guarded;
 use rustix::net::sockopt;
-use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -83,7 +83,7 @@ pub(crate) enum Service {
 
 /// What all connections share.
 pub(crate) struct Port {
-    server: Arc<ServerConfig>,
+    servers: Servers,
     /// To answer a client's hello is to sign, which takes milliseconds with a large key. One at a time does it, so that
     /// whatever else is ready has its turn in between.
     signing: Semaphore,
@@ -96,9 +96,9 @@ pub(crate) struct Port {
 
 impl Port {
     /// `stopping` becomes true when the node ends.
-    pub(crate) fn new(server: Arc<ServerConfig>, stopping: watch::Receiver<bool>, service: Service) -> Arc<Self> {
+    pub(crate) fn new(servers: Servers, stopping: watch::Receiver<bool>, service: Service) -> Arc<Self> {
         Arc::new(Self {
-            server,
+            servers,
             signing: Semaphore::new(1),
             service,
             stopping,
@@ -234,7 +234,8 @@ impl Port {
             let _turn = self.signing.acquire().await;
             // Those who wait for their turn stand in no queue of the runtime: whatever has come in goes before each of them.
             yield_now().await;
-            begun.into_stream(self.server.clone())
+            let server = self.servers.of(&begun.client_hello());
+            begun.into_stream(server)
         };
         accept
             .into_fallible()

@@ -66,6 +66,9 @@ const STOP_GRACE: Duration = Duration::from_millis(1_000);
 /// How long the whole node may take to end.
 const STOP_TIMEOUT: Duration = Duration::from_millis(1_800);
 
+/// Has the allocator give memory back to the host that is not in use.
+pub type GiveBack = fn();
+
 /// A running node. Dropping it ends its actors at once and kills the core.
 pub struct Node {
     state: Arc<State>,
@@ -120,14 +123,14 @@ pub enum Failure {
 }
 
 impl Node {
-    /// Listens, and serves panels from then on. Has to be called on a tokio runtime, which the actors then live on.
+    /// Listens, and serves panels from then on. `give_back` is called now and then after much memory was freed, on this thread. Has to be called on a tokio runtime, which the actors then live on.
     ///
     /// # Errors
     /// See [`StartError`].
-    pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        let server = tls::for_node(&settings)?;
+    pub async fn start(settings: Settings, give_back: GiveBack) -> Result<Self, StartError> {
+        let servers = tls::for_node(&settings)?;
         let spawner = Spawner::start().map_err(|error| StartError::Internal(error.to_string()))?;
-        let state = State::new(settings, spawner);
+        let state = State::new(settings, spawner, give_back);
         let listener = listen::bind(&state.settings).await?;
         let address = listener
             .local_addr()
@@ -138,7 +141,7 @@ impl Node {
             .await
             .map_err(|error| StartError::Internal(error.to_string()))?;
         tokio::spawn(core::find_version(state.clone()));
-        let port = Port::new(server, state.stopping(), service(&state, &actors));
+        let port = Port::new(servers, state.stopping(), service(&state, &actors));
         tokio::spawn(port.clone().serve(listener));
         Ok(Self {
             state,

@@ -1,9 +1,9 @@
 //! What everybody in the node may read at any time, and what outlives each actor.
 
-use super::Failure;
 use super::core::{Owner, Spawner};
 use super::log_hub::LogHub;
 use super::settings::Settings;
+use super::{Failure, GiveBack};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,8 @@ pub(crate) struct State {
     pub(crate) logs: LogHub,
     /// Forks cores. It lives as long as the node: a core dies with the thread that forked it.
     pub(crate) spawner: Spawner,
+    /// For whoever has just freed much memory.
+    pub(crate) give_back: GiveBack,
     /// Held by the life of a core, from its fork to its end: there is one at a time, whoever owns it.
     pub(crate) core_place: Mutex<()>,
     session: watch::Sender<Option<Session>>,
@@ -50,11 +52,12 @@ enum Version {
 }
 
 impl State {
-    pub(crate) fn new(settings: Settings, spawner: Spawner) -> Arc<Self> {
+    pub(crate) fn new(settings: Settings, spawner: Spawner, give_back: GiveBack) -> Arc<Self> {
         Arc::new(Self {
             logs: LogHub::new(settings.log_lines),
             settings,
             spawner,
+            give_back,
             core_place: Mutex::new(()),
             session: watch::Sender::new(None),
             started: watch::Sender::new(None),

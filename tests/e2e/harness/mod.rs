@@ -4,6 +4,7 @@
 //! directory and a [`Variant`] (lane and driver); everything it starts ends with it.
 
 pub mod bridge;
+pub mod calls;
 pub mod config;
 pub mod exchange;
 pub mod fake_core;

@@ -59,7 +59,7 @@ impl Stage {
             startup_log_lines: 200,
             generated: None,
         };
-        let state = State::new(settings, Spawner::start().unwrap());
+        let state = State::new(settings, Spawner::start().unwrap(), || ());
         let supervisor = Supervisor::spawn(state.clone());
         Self {
             folder,

@@ -62,6 +62,9 @@ const READ_OUT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Most bytes of a core's last lines that a panel is told: over gRPC they go into a header.
 const MAX_TAIL_BYTES: usize = 4 << 10;
 
+/// Time between a change of users and the moment that its memory goes back to the host. Another change puts it off.
+const TIDY_AFTER: Duration = Duration::from_millis(500);
+
 /// Whose cores these are.
 const OWNER: Owner = Owner::Gozargah;
 
@@ -78,6 +81,8 @@ pub(crate) struct Backend {
     counted_for: Option<IpAddr>,
     /// Of the last core.
     ports: Option<Ports>,
+    /// When memory goes back to the host: users come in large messages, which have been read and thrown away.
+    tidy_at: Option<Instant>,
     running: Option<Running>,
 }
 
@@ -136,6 +141,7 @@ impl Actor for Backend {
             ledger,
             counted_for: None,
             ports: None,
+            tidy_at: None,
             running: None,
         })
     }
@@ -159,6 +165,10 @@ impl Actor for Backend {
                 () = lost(&mut self.running) => {
                     tracing::error!("the core does not answer any more: it is restarted");
                     self.start_again().await;
+                }
+                () = until(self.tidy_at) => {
+                    self.tidy_at = None;
+                    (self.state.give_back)();
                 }
                 () = until(write_at) => self.write_generated(),
                 // It may have been put off meanwhile.
@@ -484,6 +494,7 @@ impl Message<StartBackend> for Backend {
     type Reply = Result<(), Fault>;
 
     async fn handle(&mut self, start: StartBackend, _: &mut Context<Self, Self::Reply>) -> Self::Reply {
+        self.tidy_at = Some(Instant::now() + TIDY_AFTER);
         self.start(start).await
     }
 }
@@ -492,6 +503,7 @@ impl Message<StopBackend> for Backend {
     type Reply = ();
 
     async fn handle(&mut self, StopBackend: StopBackend, _: &mut Context<Self, ()>) {
+        self.tidy_at = Some(Instant::now() + TIDY_AFTER);
         self.stop().await;
     }
 }
@@ -500,6 +512,7 @@ impl Message<SyncUsers> for Backend {
     type Reply = Result<(), Fault>;
 
     async fn handle(&mut self, sync: SyncUsers, _: &mut Context<Self, Self::Reply>) -> Self::Reply {
+        self.tidy_at = Some(Instant::now() + TIDY_AFTER);
         self.sync(sync).await
     }
 }

@@ -13,7 +13,7 @@ use super::certificate::{self, Pair};
 use super::settings::{Access, Files, Settings};
 use super::{Checked, StartError};
 use rustls::ServerConfig;
-use rustls::server::NoServerSessionStorage;
+use rustls::server::{ClientHello, NoServerSessionStorage};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls_pki_types::CertificateDer;
 use std::path::Path;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// A certificate or key cannot be used.
-pub(crate) fn for_node(settings: &Settings) -> Result<Arc<ServerConfig>, StartError> {
+pub(crate) fn for_node(settings: &Settings) -> Result<Servers, StartError> {
     let files = &settings.files;
     if certificate::ensure(files)? {
         tracing::info!("made the certificate {}", files.certificate.display());
@@ -35,9 +35,40 @@ pub(crate) fn for_node(settings: &Settings) -> Result<Arc<ServerConfig>, StartEr
                 tracing::warn!("{warning}");
             }
             let panels_file = &files.client_certificates;
-            server_config(pair, panels(panels_file)?).map_err(|error| wrong_panels(panels_file, error.to_string()))
+            let usual = server_config(pair, panels(panels_file)?);
+            let usual = usual.map_err(|error| wrong_panels(panels_file, error.to_string()))?;
+            let mut http2 = ServerConfig::clone(&usual);
+            http2.alpn_protocols = vec![HTTP2.to_vec()];
+            let http2 = Arc::new(http2);
+            Ok(Servers { usual, http2 })
         }
-        Access::Key(_) => keyed_server_config(pair).map_err(|error| StartError::Internal(error.to_string())),
+        Access::Key(_) => {
+            let usual = keyed_server_config(pair).map_err(|error| StartError::Internal(error.to_string()))?;
+            let http2 = usual.clone();
+            Ok(Servers { usual, http2 })
+        }
+    }
+}
+
+/// HTTP/2 as it is offered in a handshake (RFC 7301).
+const HTTP2: &[u8] = b"h2";
+
+/// What the node's port speaks, by what clients offer.
+pub(crate) struct Servers {
+    usual: Arc<ServerConfig>,
+    /// For clients that offer nothing else: gRPC's libraries want to hear that it is taken. To those that offer HTTP/1.1, too,
+    /// it is not offered where Marzban's interface is, which has no HTTP/2.
+    http2: Arc<ServerConfig>,
+}
+
+impl Servers {
+    /// What is spoken with the client of this hello.
+    pub(crate) fn of(&self, hello: &ClientHello<'_>) -> Arc<ServerConfig> {
+        let mut offered = hello.alpn().into_iter().flatten();
+        match (offered.next(), offered.next()) {
+            (Some(HTTP2), None) => self.http2.clone(),
+            _ => self.usual.clone(),
+        }
     }
 }
 
@@ -118,7 +149,7 @@ fn keyed_server_config(pair: Pair) -> Result<Arc<ServerConfig>, rustls::Error> {
         .with_protocol_versions(VERSIONS)?
         .with_no_client_auth()
         .with_cert_resolver(shown(pair));
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 
