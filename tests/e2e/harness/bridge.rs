@@ -17,10 +17,38 @@ pub const KEY: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
 /// A library and how it speaks.
 #[derive(Debug, Clone, Copy)]
 pub struct Dialect {
-    /// `gozargah` or `pasarguard`.
-    pub library: &'static str,
+    pub library: Library,
     /// `grpc` or `rest`.
     pub transport: &'static str,
+}
+
+/// A panel's library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Library {
+    /// The last one of Gozargah panels.
+    Gozargah,
+    /// The one of PasarGuard panels that streams users one by one.
+    PasarGuard08,
+    /// A later one, which sends all of them in chunks.
+    PasarGuard,
+}
+
+impl Library {
+    /// Its name in the script.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gozargah => "gozargah",
+            Self::PasarGuard08 | Self::PasarGuard => "pasarguard",
+        }
+    }
+
+    /// A Python interpreter that has it.
+    fn python(self) -> Result<PathBuf> {
+        match self {
+            Self::Gozargah | Self::PasarGuard => provision::bridge(),
+            Self::PasarGuard08 => provision::old_bridge(),
+        }
+    }
 }
 
 /// A running panel.
@@ -79,11 +107,11 @@ impl Bridge {
         let log = scene.file("bridge.log");
         scene.keep_log(&log);
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/bridge.py");
-        let mut command = Command::new(provision::bridge()?);
+        let mut command = Command::new(dialect.library.python()?);
         command.arg("-u").arg(script);
         command.args([
             "--library",
-            dialect.library,
+            dialect.library.name(),
             "--transport",
             dialect.transport,
             "--key",
