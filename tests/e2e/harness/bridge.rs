@@ -5,7 +5,7 @@ use super::scene::Scene;
 use super::trial::Missing;
 use super::wait::within;
 use super::{Context, Result, SocketAddr, bail, ensure, provision, secs};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -49,6 +49,17 @@ impl Library {
             Self::PasarGuard08 => provision::old_bridge(),
         }
     }
+}
+
+/// A way to tell a node of its users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// These and no others (`SyncUsers`).
+    Replace,
+    /// Changes, in chunks (`SyncUsersChunked`).
+    Chunked,
+    /// Changes, one by one (`SyncUser`).
+    Each,
 }
 
 /// A running panel.
@@ -154,6 +165,22 @@ impl Bridge {
         let mut answer = self.ask(&what).await?;
         ensure!(answer.get("error").is_none(), "{}: {answer}", what["do"]);
         Ok(answer["ok"].take())
+    }
+
+    /// Has it tell the node of users, all of whom the node accepts.
+    pub async fn sync(&mut self, how: Sync, users: &[Value]) -> Result<()> {
+        let what = match how {
+            Sync::Replace => "replace",
+            Sync::Chunked => "chunked",
+            Sync::Each => "each",
+        };
+        let answer = self.ok(json!({ "do": what, "users": users })).await?;
+        let failed = answer["failed"].as_array();
+        ensure!(
+            failed.is_none_or(Vec::is_empty),
+            "{how:?}: the node does not accept {answer}"
+        );
+        Ok(())
     }
 
     /// Has it do something that the node refuses: code and text.

@@ -5,6 +5,7 @@
 
 pub mod bridge;
 pub mod config;
+pub mod doors;
 pub mod exchange;
 pub mod fake_core;
 pub mod https;
@@ -14,6 +15,7 @@ pub mod node;
 pub mod panel;
 pub mod pattern;
 pub mod process;
+pub mod protocol;
 pub mod provision;
 pub mod scene;
 pub mod sockets;
@@ -22,6 +24,7 @@ pub mod tap;
 pub mod target;
 pub mod trial;
 pub mod tunnel;
+pub mod usage;
 pub mod visitor;
 pub mod wait;
 pub mod xray;

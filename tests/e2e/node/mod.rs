@@ -17,13 +17,14 @@ mod process;
 mod rest;
 mod tls;
 mod transform;
+mod users;
 mod websocket;
 
 use crate::harness::{Result, provision as tools};
 use libtest_mimic::Trial;
 
 /// Suites that need the real core.
-const WITH_XRAY: [&str; 4] = [bridge::SUITE, core::SUITE, growth::SUITE, panel::SUITE];
+const WITH_XRAY: [&str; 5] = [bridge::SUITE, core::SUITE, growth::SUITE, panel::SUITE, users::SUITE];
 
 /// The order is by how long they wait.
 pub fn trials() -> Vec<Trial> {
@@ -42,6 +43,7 @@ pub fn trials() -> Vec<Trial> {
         core::trials(),
         panel::trials(),
         bridge::trials(),
+        users::trials(),
         growth::trials(),
     ];
     suites.into_iter().flatten().collect()
@@ -53,7 +55,7 @@ pub fn provision<'a>(selected: impl Iterator<Item = &'a str>) {
     for name in selected {
         xray |= WITH_XRAY.iter().any(|suite| name.starts_with(suite));
         python |= name.starts_with(panel::SUITE);
-        bridge |= name.starts_with(bridge::SUITE);
+        bridge |= name.starts_with(bridge::SUITE) || name.starts_with(users::SUITE);
         old_bridge |= name.starts_with(bridge::SUITE);
     }
     if xray {
