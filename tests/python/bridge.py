@@ -16,6 +16,11 @@ from google.protobuf.json_format import MessageToDict
 LIBRARIES = {"gozargah": "GozargahNodeBridge", "pasarguard": "PasarGuardNodeBridge"}
 
 
+def failed(users):
+    """The users whom the node did not accept, by name."""
+    return {"failed": [user.email for user in users]}
+
+
 def told(message):
     """A message as JSON; the library answers None where there is nothing to say."""
     if message is None:
@@ -41,8 +46,12 @@ class Panel:
             extra={},
             **more,
         )
+        self.lines_read = []
+        self.more_lines = asyncio.Condition()
 
     def user(self, said):
+        if not said["id"]:
+            return self.bridge.create_user(said["email"], self.service.Proxy(), said["inbounds"])
         proxy = self.bridge.create_proxy(
             vmess_id=said["id"],
             vless_id=said["id"],
@@ -74,6 +83,26 @@ class Panel:
         for user in self.users(said):
             await self.node.update_user(user)
 
+    async def chunked(self, said):
+        return failed(await self.node.sync_users_chunked(self.users(said), timeout=30))
+
+    async def chunked_late(self, said):
+        """One chunk over gRPC, and the end of the stream some time after it."""
+        chunk = self.service.UsersChunk(users=self.users(said), index=0, last=True)
+        try:
+            opened = self.node._client.SyncUsersChunked.open(metadata=self.node._metadata)
+            async with opened as stream:
+                await stream.send_message(chunk)
+                await asyncio.sleep(said["pause"])
+                await stream.end()
+                await asyncio.wait_for(stream.recv_message(), 20)
+        except Exception as error:
+            raise self.bridge.NodeAPIError(-1, repr(error)) from error
+
+    async def each(self, said):
+        """One by one, as the library does it for a node that knows no chunks."""
+        return failed(await self.node._sync_batch_users(self.users(said)))
+
     async def replace(self, said):
         return told(await self.node.sync_users(self.users(said)))
 
@@ -92,6 +121,37 @@ class Panel:
     async def system(self, _):
         return told(await self.node.get_system_stats())
 
+    async def follow(self, _):
+        """Reads the core's log from now on."""
+        opened = asyncio.get_running_loop().create_future()
+        self.follower = asyncio.create_task(self.read_logs(opened))
+        await opened
+
+    async def read_logs(self, opened):
+        try:
+            async with self.node.stream_logs(max_queue_size=100_000) as queue:
+                opened.set_result(None)
+                while True:
+                    item = await queue.get()
+                    async with self.more_lines:
+                        self.lines_read.append(item)
+                        self.more_lines.notify_all()
+        except Exception as error:
+            if not opened.done():
+                opened.set_exception(error)
+            raise
+
+    async def lines(self, said):
+        """The lines read since the last time, as soon as one has the text "until" in it."""
+        def has_come():
+            return any(said["until"] in str(line) for line in self.lines_read)
+
+        async with self.more_lines:
+            await asyncio.wait_for(self.more_lines.wait_for(has_come), 40)
+            lines, self.lines_read = self.lines_read, []
+        # The library puts its errors among the lines.
+        return [str(line) for line in lines]
+
     async def stop(self, _):
         await self.node.stop()
 
@@ -100,6 +160,8 @@ class Panel:
             return {"ok": await getattr(self, said["do"])(said)}
         except self.bridge.NodeAPIError as error:
             return {"error": {"code": int(error.code), "detail": str(error.detail)}}
+        except TimeoutError:
+            return {"error": {"code": -1, "detail": "it did not come in time"}}
 
 
 async def main():

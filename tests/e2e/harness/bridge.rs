@@ -5,7 +5,7 @@ use super::scene::Scene;
 use super::trial::Missing;
 use super::wait::within;
 use super::{Context, Result, SocketAddr, bail, ensure, provision, secs};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -17,10 +17,49 @@ pub const KEY: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
 /// A library and how it speaks.
 #[derive(Debug, Clone, Copy)]
 pub struct Dialect {
-    /// `gozargah` or `pasarguard`.
-    pub library: &'static str,
+    pub library: Library,
     /// `grpc` or `rest`.
     pub transport: &'static str,
+}
+
+/// A panel's library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Library {
+    /// The last one of Gozargah panels.
+    Gozargah,
+    /// The one of PasarGuard panels that streams users one by one.
+    PasarGuard08,
+    /// A later one, which sends all of them in chunks.
+    PasarGuard,
+}
+
+impl Library {
+    /// Its name in the script.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gozargah => "gozargah",
+            Self::PasarGuard08 | Self::PasarGuard => "pasarguard",
+        }
+    }
+
+    /// A Python interpreter that has it.
+    fn python(self) -> Result<PathBuf> {
+        match self {
+            Self::Gozargah | Self::PasarGuard => provision::bridge(),
+            Self::PasarGuard08 => provision::old_bridge(),
+        }
+    }
+}
+
+/// A way to tell a node of its users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// These and no others (`SyncUsers`).
+    Replace,
+    /// Changes, in chunks (`SyncUsersChunked`).
+    Chunked,
+    /// Changes, one by one (`SyncUser`).
+    Each,
 }
 
 /// A running panel.
@@ -79,11 +118,11 @@ impl Bridge {
         let log = scene.file("bridge.log");
         scene.keep_log(&log);
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/bridge.py");
-        let mut command = Command::new(provision::bridge()?);
+        let mut command = Command::new(dialect.library.python()?);
         command.arg("-u").arg(script);
         command.args([
             "--library",
-            dialect.library,
+            dialect.library.name(),
             "--transport",
             dialect.transport,
             "--key",
@@ -126,6 +165,22 @@ impl Bridge {
         let mut answer = self.ask(&what).await?;
         ensure!(answer.get("error").is_none(), "{}: {answer}", what["do"]);
         Ok(answer["ok"].take())
+    }
+
+    /// Has it tell the node of users, all of whom the node accepts.
+    pub async fn sync(&mut self, how: Sync, users: &[Value]) -> Result<()> {
+        let what = match how {
+            Sync::Replace => "replace",
+            Sync::Chunked => "chunked",
+            Sync::Each => "each",
+        };
+        let answer = self.ok(json!({ "do": what, "users": users })).await?;
+        let failed = answer["failed"].as_array();
+        ensure!(
+            failed.is_none_or(Vec::is_empty),
+            "{how:?}: the node does not accept {answer}"
+        );
+        Ok(())
     }
 
     /// Has it do something that the node refuses: code and text.

@@ -24,6 +24,9 @@ const REQUIREMENTS: &str = include_str!("../../python/requirements.txt");
 /// The libraries of Gozargah and PasarGuard panels.
 const BRIDGE_REQUIREMENTS: &str = include_str!("../../python/requirements-bridge.txt");
 
+/// The library of earlier PasarGuard panels, which cannot be where the later one is.
+const OLD_BRIDGE_REQUIREMENTS: &str = include_str!("../../python/requirements-bridge-0.8.txt");
+
 /// Something that is made once. The error is text, because everybody who waits for it gets it.
 type Made = OnceLock<Result<PathBuf, Fault>>;
 
@@ -64,6 +67,18 @@ pub fn bridge() -> Result<PathBuf> {
         make(&python_folder("bridge", BRIDGE_REQUIREMENTS), "bin/python", |folder| {
             build_python(folder, BRIDGE_REQUIREMENTS)
         })
+    })
+}
+
+/// A Python interpreter that has the library of earlier PasarGuard panels.
+pub fn old_bridge() -> Result<PathBuf> {
+    static BRIDGE: Made = OnceLock::new();
+    get(&BRIDGE, || {
+        make(
+            &python_folder("bridge", OLD_BRIDGE_REQUIREMENTS),
+            "bin/python",
+            |folder| build_python(folder, OLD_BRIDGE_REQUIREMENTS),
+        )
     })
 }
 

@@ -192,7 +192,7 @@ async fn echo(door: SocketAddr, seed: u64, count: u64) -> Result<()> {
 }
 
 /// `xray run` on `config`.
-fn run(scene: &Scene, config: &Value) -> Result<Kariz> {
+pub(super) fn run(scene: &Scene, config: &Value) -> Result<Kariz> {
     let log = scene.file("users.log");
     let out = std::fs::File::create(&log)?;
     scene.keep_log(&log);

@@ -1,6 +1,6 @@
 //! The libraries of Gozargah and PasarGuard panels against the node with a real core, over gRPC and over REST.
 
-use crate::harness::bridge::{Bridge, Dialect, keyed};
+use crate::harness::bridge::{Bridge, Dialect, Library, keyed};
 use crate::harness::node::{Node, Setup, gone, runs};
 use crate::harness::xray::{Inbounds, Users};
 use crate::harness::{provision, *};
@@ -17,15 +17,18 @@ pub fn trials() -> Vec<Trial> {
         .once("a_core_that_hangs_is_replaced", hanging)
         .once("a_silent_panel_loses_its_core", silence);
     let mut trials = others.done();
+    let (gozargah, earlier, later) = (Library::Gozargah, Library::PasarGuard08, Library::PasarGuard);
     for (life, refused, library, transport) in [
-        ("gozargah_grpc", "gozargah_grpc_refused", "gozargah", "grpc"),
-        ("gozargah_rest", "gozargah_rest_refused", "gozargah", "rest"),
-        ("pasarguard_grpc", "pasarguard_grpc_refused", "pasarguard", "grpc"),
-        ("pasarguard_rest", "pasarguard_rest_refused", "pasarguard", "rest"),
+        ("gozargah_grpc", "gozargah_grpc_refused", gozargah, "grpc"),
+        ("gozargah_rest", "gozargah_rest_refused", gozargah, "rest"),
+        ("pasarguard_0_8_grpc", "pasarguard_0_8_grpc_refused", earlier, "grpc"),
+        ("pasarguard_0_8_rest", "pasarguard_0_8_rest_refused", earlier, "rest"),
+        ("pasarguard_grpc", "pasarguard_grpc_refused", later, "grpc"),
+        ("pasarguard_rest", "pasarguard_rest_refused", later, "rest"),
     ] {
         let dialect = Dialect { library, transport };
         let suite = Suite::new(SUITE)
-            .needs(super::needs_bridge)
+            .needs(super::needs_every_bridge)
             .once(life, move |scene| users(scene, dialect))
             .once(refused, move |scene| refusals(scene, dialect));
         trials.extend(suite.done());
@@ -171,7 +174,7 @@ async fn counted(panel: &mut Bridge, bytes: u64) -> Result<()> {
 }
 
 const PASARGUARD: Dialect = Dialect {
-    library: "pasarguard",
+    library: Library::PasarGuard,
     transport: "grpc",
 };
 

@@ -17,13 +17,14 @@ mod process;
 mod rest;
 mod tls;
 mod transform;
+mod users;
 mod websocket;
 
 use crate::harness::{Result, provision as tools};
 use libtest_mimic::Trial;
 
 /// Suites that need the real core.
-const WITH_XRAY: [&str; 4] = [bridge::SUITE, core::SUITE, growth::SUITE, panel::SUITE];
+const WITH_XRAY: [&str; 5] = [bridge::SUITE, core::SUITE, growth::SUITE, panel::SUITE, users::SUITE];
 
 /// The order is by how long they wait.
 pub fn trials() -> Vec<Trial> {
@@ -42,6 +43,7 @@ pub fn trials() -> Vec<Trial> {
         core::trials(),
         panel::trials(),
         bridge::trials(),
+        users::trials(),
         growth::trials(),
     ];
     suites.into_iter().flatten().collect()
@@ -49,11 +51,12 @@ pub fn trials() -> Vec<Trial> {
 
 /// Starts making what these tests need, in the background.
 pub fn provision<'a>(selected: impl Iterator<Item = &'a str>) {
-    let (mut xray, mut python, mut bridge) = (false, false, false);
+    let (mut xray, mut python, mut bridge, mut old_bridge) = (false, false, false, false);
     for name in selected {
         xray |= WITH_XRAY.iter().any(|suite| name.starts_with(suite));
         python |= name.starts_with(panel::SUITE);
-        bridge |= name.starts_with(bridge::SUITE);
+        bridge |= name.starts_with(bridge::SUITE) || name.starts_with(users::SUITE);
+        old_bridge |= name.starts_with(bridge::SUITE);
     }
     if xray {
         tools::begin(tools::xray);
@@ -63,6 +66,9 @@ pub fn provision<'a>(selected: impl Iterator<Item = &'a str>) {
     }
     if bridge {
         tools::begin(tools::bridge);
+    }
+    if old_bridge {
+        tools::begin(tools::old_bridge);
     }
 }
 
@@ -79,4 +85,9 @@ fn needs_panel() -> Result<()> {
 /// For suites that need the libraries of Gozargah and PasarGuard panels and the real core.
 fn needs_bridge() -> Result<()> {
     tools::bridge().and_then(|_| tools::xray()).map(drop)
+}
+
+/// The same with those of earlier panels, too.
+fn needs_every_bridge() -> Result<()> {
+    tools::old_bridge().and_then(|_| needs_bridge())
 }
