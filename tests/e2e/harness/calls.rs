@@ -3,7 +3,7 @@
 
 use super::https::{Https, Login};
 use super::wait::within;
-use super::{Context, Result, SOON, SocketAddr, ensure};
+use super::{Context, IpAddr, Result, SOON, SocketAddr, ensure};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
@@ -52,6 +52,8 @@ pub struct Caller {
     pub login: Login,
     /// How calls go out.
     pub wire: Wire,
+    /// Where calls come from, if it matters.
+    pub source: Option<IpAddr>,
     /// Headers that every call has.
     pub headers: Vec<(&'static str, String)>,
 }
@@ -99,31 +101,33 @@ impl Caller {
         Ok(M::decode(outcome.message)?)
     }
 
-    /// Makes a call, and breaks the connection `after` some time without having read anything.
+    /// Sends a call, and after some time, in which no answer may come, resets the connection.
     pub async fn break_off(&self, call: Call, message: &impl Message, after: Duration) -> Result<()> {
         let request = self.request(call, message)?;
-        let stream = Https::open(self.address, &self.login).await?.into_stream()?;
+        let stream = self.open().await?.into_stream()?;
         stream.get_ref().0.set_zero_linger()?;
         let io = TokioIo::new(stream);
-        match self.wire {
+        let answered = match self.wire {
             Wire::Rest => {
                 let (mut sender, connection) = http1::handshake(io).await?;
                 let sent = sender.send_request(request);
-                let _ = tokio::time::timeout(after, async { tokio::join!(connection, sent) }).await;
+                tokio::time::timeout(after, async { tokio::join!(connection, sent).1.is_ok() }).await
             }
-            _ => {
+            Wire::Grpc | Wire::RestOverHttp2 => {
+                // Nothing of it goes on in another task, or the connection would outlive this call.
                 let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
                 let sent = sender.send_request(request);
-                let _ = tokio::time::timeout(after, async { tokio::join!(connection, sent) }).await;
+                tokio::time::timeout(after, async { tokio::join!(connection, sent).1.is_ok() }).await
             }
-        }
+        };
+        ensure!(answered.is_err(), "{call:?} over {:?} was answered", self.wire);
         Ok(())
     }
 
     /// Sends a call; the answer's head, and what has to be kept until its body has been read.
     pub async fn send(&self, call: Call, message: &impl Message) -> Result<(Response<Incoming>, Driver)> {
         let request = self.request(call, message)?;
-        let stream = Https::open(self.address, &self.login).await?.into_stream()?;
+        let stream = self.open().await?.into_stream()?;
         let io = TokioIo::new(stream);
         Ok(match self.wire {
             Wire::Rest => {
@@ -137,6 +141,13 @@ impl Caller {
                 (sender.send_request(request).await?, driver)
             }
         })
+    }
+
+    async fn open(&self) -> Result<Https> {
+        match self.source {
+            Some(source) => Https::open_from(source, self.address, &self.login).await,
+            None => Https::open(self.address, &self.login).await,
+        }
     }
 
     fn request(&self, Call(name, method, path): Call, message: &impl Message) -> Result<Request<Full<Bytes>>> {
@@ -173,7 +184,11 @@ impl Caller {
             let is_ok = head.status.is_success();
             return Ok(Outcome {
                 code: status,
-                text: if is_ok { String::new() } else { String::from_utf8_lossy(&body).into_owned() },
+                text: if is_ok {
+                    String::new()
+                } else {
+                    String::from_utf8_lossy(&body).into_owned()
+                },
                 message: if is_ok { body } else { Bytes::new() },
                 headers: head.headers,
             });
@@ -181,7 +196,10 @@ impl Caller {
         ensure!(status == 200, "gRPC has its own codes, HTTP said {status}");
         let told = |name: &str| trailers.get(name).or(head.headers.get(name));
         let code = told("grpc-status").context("there is a code")?.to_str()?.parse()?;
-        let text = told("grpc-message").map(|text| text.to_str()).transpose()?.unwrap_or_default();
+        let text = told("grpc-message")
+            .map(|text| text.to_str())
+            .transpose()?
+            .unwrap_or_default();
         Ok(Outcome {
             code,
             text: percent_decode_str(text).decode_utf8()?.into_owned(),

@@ -4,6 +4,7 @@
 //! libraries wait for [`provision`]; the others have a core of their own (`harness/fake_core.rs`).
 
 mod bridge;
+mod calls;
 mod core;
 mod environment;
 mod golden;
@@ -24,7 +25,14 @@ use crate::harness::{Result, provision as tools};
 use libtest_mimic::Trial;
 
 /// Suites that need the real core.
-const WITH_XRAY: [&str; 5] = [bridge::SUITE, core::SUITE, growth::SUITE, panel::SUITE, users::SUITE];
+const WITH_XRAY: [&str; 6] = [
+    bridge::SUITE,
+    calls::SUITE,
+    core::SUITE,
+    growth::SUITE,
+    panel::SUITE,
+    users::SUITE,
+];
 
 /// The order is by how long they wait.
 pub fn trials() -> Vec<Trial> {
@@ -43,6 +51,7 @@ pub fn trials() -> Vec<Trial> {
         core::trials(),
         panel::trials(),
         bridge::trials(),
+        calls::trials(),
         users::trials(),
         growth::trials(),
     ];

@@ -108,3 +108,119 @@ impl Drop for Noted {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::gozargah::ledger::Ledger;
+    use crate::node::stream::Stream;
+    use http_body_util::{BodyExt, Empty, Full};
+    use hyper::client::conn::{http1, http2};
+    use hyper::service::service_fn;
+    use hyper::{Request, Response};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use hyper_util::server::conn::auto;
+    use kariz_proto::xray::app::stats::command::Stat as Counter;
+    use std::convert::Infallible;
+    use std::time::Duration;
+    use tokio::io::{DuplexStream, duplex};
+    use tokio::time::{Instant, sleep};
+
+    /// More than all windows and buffers of a test's connection together.
+    const ANSWER_BYTES: usize = 1 << 20;
+
+    /// A connection on which each request is answered with counters.
+    fn server(ledger: &Ledger, bytes: usize) -> DuplexStream {
+        let (client, server) = duplex(8 << 10);
+        let (stream, ledger) = (Stream::new(server), ledger.clone());
+        let outgoing = stream.outgoing();
+        let respond = service_fn(move |_| {
+            let counter = Counter {
+                name: "user>>>a>>>traffic>>>uplink".into(),
+                value: 5,
+            };
+            let owed = AtEnd::Delivered(ledger.owed(vec![counter]));
+            let body = Body::new(Full::new(Bytes::from(vec![7; bytes])));
+            let response = Response::new(noted(body, owed, outgoing.clone()));
+            async { Ok::<_, Infallible>(response) }
+        });
+        tokio::spawn(async move {
+            let builder = auto::Builder::new(TokioExecutor::new());
+            // The client ends it.
+            let _ = builder.serve_connection(TokioIo::new(stream), respond).await;
+        });
+        client
+    }
+
+    async fn becomes(ledger: &Ledger, owed: usize) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while ledger.len() != owed {
+            assert!(Instant::now() < deadline, "{} counters are owed", ledger.len());
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Asks, and reads the answer up to so many bytes before the connection is dropped.
+    async fn ask(ledger: &Ledger, bytes: usize, is_http2: bool, read: usize) {
+        let io = TokioIo::new(server(ledger, bytes));
+        let request = Request::new(Empty::<Bytes>::new());
+        let (response, driver) = if is_http2 {
+            let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+            let driver = tokio::spawn(async { drop(connection.await) });
+            (sender.send_request(request).await.unwrap(), driver)
+        } else {
+            let (mut sender, connection) = http1::handshake(io).await.unwrap();
+            let driver = tokio::spawn(async { drop(connection.await) });
+            (sender.send_request(request).await.unwrap(), driver)
+        };
+        let (mut body, mut count) = (response.into_body(), 0);
+        while count < read {
+            let frame = body.frame().await.expect("there is more").unwrap();
+            count += frame.data_ref().map_or(0, Bytes::len);
+        }
+        if read == bytes {
+            sleep(Duration::from_millis(100)).await;
+        }
+        driver.abort();
+    }
+
+    #[tokio::test]
+    async fn what_was_read_to_its_end_is_owed_no_more() {
+        for is_http2 in [false, true] {
+            for bytes in [100, ANSWER_BYTES] {
+                let ledger = Ledger::default();
+                ask(&ledger, bytes, is_http2, bytes).await;
+                sleep(Duration::from_millis(100)).await;
+                assert_eq!(ledger.len(), 0, "{bytes} bytes, over HTTP/2: {is_http2}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_not_read_to_its_end_is_owed_again() {
+        for is_http2 in [false, true] {
+            for read in [0, ANSWER_BYTES / 2] {
+                let ledger = Ledger::default();
+                ask(&ledger, ANSWER_BYTES, is_http2, read).await;
+                becomes(&ledger, 1).await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_cancelled_has_not_been_answered() {
+        let ledger = Ledger::default();
+        let io = TokioIo::new(server(&ledger, ANSWER_BYTES));
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        tokio::spawn(async { drop(connection.await) });
+        let first = sender.send_request(Request::new(Empty::<Bytes>::new())).await.unwrap();
+        // The stream is reset, and the connection goes on.
+        drop(first);
+        becomes(&ledger, 1).await;
+        let second = sender.send_request(Request::new(Empty::<Bytes>::new())).await.unwrap();
+        assert_eq!(
+            second.into_body().collect().await.unwrap().to_bytes().len(),
+            ANSWER_BYTES
+        );
+    }
+}

@@ -89,15 +89,24 @@ impl Api {
         }
     }
 
-    pub(super) async fn sync_user(&self, user: User) -> Result<(), Fault> {
-        if user.email.is_empty() {
-            if self.generation.is_early() {
+    /// A user that has a name; the first generations take one without it, and nothing comes of that.
+    pub(super) fn known(&self, user: User) -> Result<Option<User>, Fault> {
+        match (user.email.is_empty(), self.generation.is_early()) {
+            (false, _) => Ok(Some(user)),
+            (true, true) => {
                 tracing::warn!("a user without a name is left out");
-                return Ok(());
+                Ok(None)
             }
-            return Err(Fault::bad_request("email is required"));
+            (true, false) => Err(Fault::bad_request("email is required")),
         }
-        self.sync(SyncUsers::Update(vec![user])).await
+    }
+
+    /// Changes these users, and no others.
+    pub(super) async fn update(&self, users: Vec<User>) -> Result<(), Fault> {
+        match users.is_empty() {
+            true => self.exists(),
+            false => self.sync(SyncUsers::Update(users)).await,
+        }
     }
 
     pub(super) async fn sync_users(&self, Users { users }: Users) -> Result<(), Fault> {

@@ -42,6 +42,11 @@ const MAX_CALLS: u32 = 64;
 /// Most calls under way, of all connections, that send users one message after the other. Each may hold a message in parts.
 const MAX_USER_STREAMS: usize = 16;
 
+/// How much a panel may send ahead of what has been read, in one call and in all calls of a connection. Small windows also mean
+/// few frames, and a panel that streams a thousand users sends as many.
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+
 /// How long a head of HTTP/1.1 may take, and a connection be idle.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -117,7 +122,8 @@ impl Door {
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_CALLS)
-            .adaptive_window(true);
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
         let door = self.clone();
         let from = Connection {
             client,
@@ -235,7 +241,10 @@ impl Door {
         } else {
             server.call(request.map(|body| charged(body, &self.bodies))).await
         };
-        response
+        match Status::from_header_map(response.headers()).and_then(|status| Fault::too_large(&status)) {
+            Some(status) => status.into_http(),
+            None => response,
+        }
     }
 
     async fn rest(&self, request: Request<Incoming>, from: &Connection) -> Response<Body> {

@@ -209,6 +209,16 @@ impl Fault {
         }
     }
 
+    /// A message that is longer than it may be, in Go's words in place of the library's; `None` if that is not what `status` says.
+    pub(super) fn too_large(status: &Status) -> Option<Status> {
+        let lengths = status
+            .message()
+            .strip_prefix("Error, decoded message length too large: found ")?;
+        let (found, limit) = lengths.strip_suffix(" bytes")?.split_once(" bytes, the limit is: ")?;
+        let text = format!("grpc: received message larger than max ({found} vs. {limit})");
+        Some(Status::resource_exhausted(text))
+    }
+
     /// A part of the node is gone.
     pub(super) fn internal() -> Self {
         Self::new(

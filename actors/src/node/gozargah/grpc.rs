@@ -13,6 +13,9 @@ use kariz_proto::panel::{
 use std::net::IpAddr;
 use tonic::{Request, Response, Status, Streaming};
 
+/// Most users of a stream that go to the core together.
+const USERS_AT_A_TIME: usize = 1_000;
+
 /// One connection's calls.
 #[derive(Clone)]
 pub(super) struct Grpc {
@@ -121,9 +124,23 @@ impl NodeService for Grpc {
 
     async fn sync_user(&self, request: Request<Streaming<User>>) -> Answer<Empty> {
         self.api.exists()?;
-        let mut users = request.into_inner();
-        while let Some(user) = users.try_next().await? {
-            self.api.sync_user(user).await?;
+        // Those that have come meanwhile go together: the connection does not keep any number of them.
+        let mut users = request.into_inner().ready_chunks(USERS_AT_A_TIME);
+        while let Some(ready) = users.next().await {
+            let (mut good, mut refused) = (Vec::with_capacity(ready.len()), None);
+            for user in ready {
+                match user.and_then(|user| Ok(self.api.known(user)?)) {
+                    Ok(user) => good.extend(user),
+                    Err(status) => {
+                        refused = Some(status);
+                        break;
+                    }
+                }
+            }
+            self.api.update(good).await?;
+            if let Some(status) = refused {
+                return Err(status);
+            }
         }
         Ok(Response::new(Empty {}))
     }
@@ -137,6 +154,8 @@ impl NodeService for Grpc {
         let (mut chunks, mut all) = (request.into_inner(), Chunks::default());
         while let Some(chunk) = chunks.try_next().await? {
             if all.add(chunk)? {
+                // Panels that find their stream answered before they have ended it take that for a failure.
+                while chunks.try_next().await?.is_some() {}
                 break;
             }
         }

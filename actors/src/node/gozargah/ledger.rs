@@ -101,7 +101,8 @@ impl Ledger {
         counters.extend(theirs.into_iter().map(|(name, value)| Counter { name, value }));
     }
 
-    fn owed(&self, counters: Vec<Counter>) -> Arc<Owed> {
+    /// Counters that were reset for an answer.
+    pub(super) fn owed(&self, counters: Vec<Counter>) -> Arc<Owed> {
         Arc::new(Owed {
             ledger: self.clone(),
             counters: Guarded::new(counters),

@@ -122,7 +122,10 @@ async fn message(api: &Api, panel: IpAddr, call: Call, body: Bytes) -> Result<By
         Call::BackendStats => encoded(&api.backend_stats().await?),
         Call::SystemStats => encoded(&api.system_stats()?),
         Call::Latencies => encoded(&api.latencies(in_backend(api, body)?).await?),
-        Call::SyncUser => done(api.sync_user(in_backend::<User>(api, body)?).await)?,
+        Call::SyncUser => {
+            let user = api.known(in_backend::<User>(api, body)?)?;
+            done(api.update(user.into_iter().collect()).await)?
+        }
         Call::SyncUsers => done(api.sync_users(in_backend::<Users>(api, body)?).await)?,
         Call::SyncChunks => {
             api.exists()?;

@@ -2,10 +2,16 @@
 //! form.
 
 use super::{API_INBOUND, CoreConfig, METRICS, Ports};
-use crate::node::gozargah::inbound::Inbound;
+use crate::driver::random;
+use crate::node::gozargah::account::Account;
+use crate::node::gozargah::inbound::{Inbound, Kind};
 use crate::node::gozargah::users::Users;
+use data_encoding::BASE64;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Map, Value, json};
+
+/// The name of a user who does not exist.
+const NOBODY: &str = "kariz: nobody";
 
 /// The JSON of `config` with `users` in the inbounds that take them, and what the node needs at `ports`.
 pub(super) fn json(config: &CoreConfig, users: &Users, ports: Ports) -> Vec<u8> {
@@ -105,7 +111,30 @@ struct Clients<'a>(&'a FilledInbound<'a>);
 
 impl Serialize for Clients<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let FilledInbound { inbound, users, .. } = self.0;
-        serializer.collect_seq(users.at(inbound).map(|(email, account)| account.client(email)))
+        let FilledInbound { json, inbound, users } = self.0;
+        let mut clients = users
+            .at(inbound)
+            .map(|(email, account)| account.client(email))
+            .peekable();
+        let nobody = match clients.peek() {
+            Some(_) => None,
+            None => nobody(json, inbound),
+        };
+        serializer.collect_seq(clients.chain(nobody))
     }
+}
+
+/// Somebody whose key nobody has, for an inbound that would otherwise let in whoever knows the inbound's own key: Shadowsocks 2022
+/// without users is open to that, and takes no users later. (With ChaCha20 it never takes any.)
+fn nobody(json: &Map<String, Value>, inbound: &Inbound) -> Option<Value> {
+    let Kind::Shadowsocks2022 { key_bytes } = inbound.kind else {
+        return None;
+    };
+    let settings = json.get("settings")?;
+    settings["method"].as_str()?.ends_with("gcm").then(|| {
+        let mut key = vec![0; key_bytes];
+        random(&mut key);
+        let key = BASE64.encode(&key);
+        Account::Shadowsocks2022 { key }.client(NOBODY)
+    })
 }

@@ -283,6 +283,23 @@ mod tests {
     }
 
     #[test]
+    fn shadowsocks_2022_without_users_is_not_open_to_whoever_has_its_key() {
+        let inbound = |method: &str| {
+            let settings = format!(r#"{{"method": "2022-blake3-{method}", "password": "x"}}"#);
+            let text =
+                format!(r#"{{"inbounds": [{{"tag": "x", "protocol": "shadowsocks", "settings": {settings}}}]}}"#);
+            made_of(&text, &[])["inbounds"][1]["settings"]["clients"].clone()
+        };
+        for (method, bytes) in [("aes-128-gcm", 16), ("aes-256-gcm", 32)] {
+            let (one, other) = (inbound(method), inbound(method));
+            let key = one[0]["password"].as_str().unwrap();
+            assert_eq!(data_encoding::BASE64.decode(key.as_bytes()).unwrap().len(), bytes);
+            assert_ne!(one, other, "it is random");
+        }
+        assert_eq!(inbound("chacha20-poly1305"), json!([]));
+    }
+
+    #[test]
     fn the_panels_routing_rules_stay() {
         let text = r#"{"api": {"tag": "other"}, "routing": {"domainStrategy": "AsIs", "rules": [
             {"outboundTag": "API", "inboundTag": ["x"]}, {"outboundTag": "direct", "ip": ["geoip:cn"]}]}}"#;
