@@ -13,7 +13,11 @@ import sys
 
 from google.protobuf.json_format import MessageToDict
 
-LIBRARIES = {"gozargah": "GozargahNodeBridge", "pasarguard": "PasarGuardNodeBridge"}
+LIBRARIES = {
+    "sessions": "GozargahNodeBridge",
+    "gozargah": "GozargahNodeBridge",
+    "pasarguard": "PasarGuardNodeBridge",
+}
 
 
 def failed(users):
@@ -21,10 +25,12 @@ def failed(users):
     return {"failed": [user.email for user in users]}
 
 
-def told(message):
-    """A message as JSON; the library answers None where there is nothing to say."""
+def told(message, kind=None):
+    """A message as JSON; the library answers None where there is nothing to say, and the first one some as bytes."""
     if message is None:
         return None
+    if isinstance(message, bytes):
+        message = kind.FromString(message)
     return MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
@@ -34,17 +40,28 @@ class Panel:
     def __init__(self, arguments):
         self.bridge = importlib.import_module(LIBRARIES[arguments.library])
         self.service = importlib.import_module(LIBRARIES[arguments.library] + ".common.service_pb2")
-        with open(arguments.ca, encoding="utf-8") as file:
-            server_ca = file.read()
-        more = {"api_port": arguments.port} if arguments.library == "pasarguard" else {}
+        self.has_sessions = arguments.library == "sessions"
+
+        def text(path):
+            with open(path, encoding="utf-8") as file:
+                return file.read()
+
+        if self.has_sessions:
+            shown = {
+                "client_cert": text(arguments.client_cert),
+                "client_key": text(arguments.client_key),
+            }
+        else:
+            shown = {"api_key": arguments.key}
+        if arguments.library == "pasarguard":
+            shown["api_port"] = arguments.port
         self.node = self.bridge.create_node(
             self.bridge.NodeType[arguments.transport],
             address=arguments.host,
             port=arguments.port,
-            server_ca=server_ca,
-            api_key=arguments.key,
+            server_ca=text(arguments.ca),
             extra={},
-            **more,
+            **shown,
         )
         self.lines_read = []
         self.more_lines = asyncio.Condition()
@@ -76,7 +93,7 @@ class Panel:
         return told(answer)
 
     async def info(self, _):
-        return told(await self.node.info())
+        return told(await self.node.info(), self.service.BaseInfoResponse)
 
     async def update(self, said):
         """Users go through the library's own queue, as in a panel."""
@@ -107,19 +124,32 @@ class Panel:
         return told(await self.node.sync_users(self.users(said)))
 
     async def stats(self, said):
+        if self.has_sessions:
+            return told(await self.stats_of_kind(said))
         kind = self.service.StatType.Value(said["kind"])
         return told(
             await self.node.get_stats(stat_type=kind, reset=said["reset"], name=said["name"])
         )
 
+    def stats_of_kind(self, said):
+        """A method for each kind."""
+        reset, name = said["reset"], said["name"]
+        match said["kind"]:
+            case "UserStat":
+                return self.node.get_user_stats(name, reset=reset)
+            case "UsersStat":
+                return self.node.get_users_stats(reset=reset)
+            case "Outbounds":
+                return self.node.get_outbounds_stats(reset=reset)
+
     async def online(self, said):
         return told(await self.node.get_user_online_stats(email=said["email"]))
 
     async def backend(self, _):
-        return told(await self.node.get_backend_stats())
+        return told(await self.node.get_backend_stats(), self.service.BackendStatsResponse)
 
     async def system(self, _):
-        return told(await self.node.get_system_stats())
+        return told(await self.node.get_system_stats(), self.service.SystemStatsResponse)
 
     async def follow(self, _):
         """Reads the core's log from now on."""
@@ -172,6 +202,8 @@ async def main():
     parser.add_argument("--port", type=int)
     parser.add_argument("--ca")
     parser.add_argument("--key")
+    parser.add_argument("--client-cert")
+    parser.add_argument("--client-key")
     panel = Panel(parser.parse_args())
     while line := await asyncio.to_thread(sys.stdin.readline):
         print(json.dumps(await panel.do(json.loads(line))), flush=True)

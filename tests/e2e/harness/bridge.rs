@@ -1,5 +1,6 @@
 //! A panel that drives its node through the libraries of Gozargah and PasarGuard (`tests/python/bridge.py`).
 
+use super::https::fixture;
 use super::node::Setup;
 use super::scene::Scene;
 use super::trial::Missing;
@@ -25,6 +26,8 @@ pub struct Dialect {
 /// A panel's library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Library {
+    /// The one of Gozargah panels that show a certificate, and have a session.
+    GozargahSessions,
     /// The last one of Gozargah panels.
     Gozargah,
     /// The one of PasarGuard panels that streams users one by one.
@@ -37,6 +40,7 @@ impl Library {
     /// Its name in the script.
     fn name(self) -> &'static str {
         match self {
+            Self::GozargahSessions => "sessions",
             Self::Gozargah => "gozargah",
             Self::PasarGuard08 | Self::PasarGuard => "pasarguard",
         }
@@ -47,6 +51,15 @@ impl Library {
         match self {
             Self::Gozargah | Self::PasarGuard => provision::bridge(),
             Self::PasarGuard08 => provision::old_bridge(),
+            Self::GozargahSessions => provision::session_bridge(),
+        }
+    }
+
+    /// Has `setup` take what it shows, with a certificate for the node's address, which is returned: these panels check the name.
+    pub fn set_up(self, setup: &mut Setup) -> Result<PathBuf> {
+        match self {
+            Self::GozargahSessions => for_its_address(setup.unset("SERVICE_PROTOCOL")),
+            _ => keyed(setup),
         }
     }
 }
@@ -77,6 +90,11 @@ pub fn keyed(setup: &mut Setup) -> Result<PathBuf> {
         .set("API_KEY", KEY)
         .unset("SSL_CLIENT_CERT_FILE")
         .unset("SERVICE_PROTOCOL");
+    for_its_address(setup)
+}
+
+/// Makes a certificate for the node's address.
+fn for_its_address(setup: &mut Setup) -> Result<PathBuf> {
     let Some(openssl) = provision::on_path("openssl") else {
         bail!(Missing("openssl is missing"));
     };
@@ -135,6 +153,9 @@ impl Bridge {
             &address.port().to_string(),
         ]);
         command.arg("--ca").arg(certificate);
+        // The panel that nodes of the tests trust.
+        command.arg("--client-cert").arg(fixture("panel-v1-rsa.pem"));
+        command.arg("--client-key").arg(fixture("panel-rsa.key"));
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default());

@@ -27,6 +27,9 @@ const BRIDGE_REQUIREMENTS: &str = include_str!("../../python/requirements-bridge
 /// The library of earlier PasarGuard panels, which cannot be where the later one is.
 const OLD_BRIDGE_REQUIREMENTS: &str = include_str!("../../python/requirements-bridge-0.8.txt");
 
+/// The library of Gozargah panels that have sessions, pinned.
+const SESSION_BRIDGE_REQUIREMENTS: &str = include_str!("../../python/requirements-bridge-0.0.txt");
+
 /// Something that is made once. The error is text, because everybody who waits for it gets it.
 type Made = OnceLock<Result<PathBuf, Fault>>;
 
@@ -78,6 +81,18 @@ pub fn old_bridge() -> Result<PathBuf> {
             &python_folder("bridge", OLD_BRIDGE_REQUIREMENTS),
             "bin/python",
             |folder| build_python(folder, OLD_BRIDGE_REQUIREMENTS),
+        )
+    })
+}
+
+/// A Python interpreter that has the library of Gozargah panels that have sessions.
+pub fn session_bridge() -> Result<PathBuf> {
+    static BRIDGE: Made = OnceLock::new();
+    get(&BRIDGE, || {
+        make(
+            &python_folder("bridge", SESSION_BRIDGE_REQUIREMENTS),
+            "bin/python",
+            |folder| build_python(folder, SESSION_BRIDGE_REQUIREMENTS),
         )
     })
 }

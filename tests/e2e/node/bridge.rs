@@ -1,6 +1,6 @@
 //! The libraries of Gozargah and PasarGuard panels against the node with a real core, over gRPC and over REST.
 
-use crate::harness::bridge::{Bridge, Dialect, Library, keyed};
+use crate::harness::bridge::{Bridge, Dialect, Library};
 use crate::harness::node::{Node, Setup, gone, runs};
 use crate::harness::xray::{Inbounds, Users};
 use crate::harness::{provision, *};
@@ -18,7 +18,10 @@ pub fn trials() -> Vec<Trial> {
         .once("a_silent_panel_loses_its_core", silence);
     let mut trials = others.done();
     let (gozargah, earlier, later) = (Library::Gozargah, Library::PasarGuard08, Library::PasarGuard);
+    let sessions = Library::GozargahSessions;
     for (life, refused, library, transport) in [
+        ("sessions_grpc", "sessions_grpc_refused", sessions, "grpc"),
+        ("sessions_rest", "sessions_rest_refused", sessions, "rest"),
         ("gozargah_grpc", "gozargah_grpc_refused", gozargah, "grpc"),
         ("gozargah_rest", "gozargah_rest_refused", gozargah, "rest"),
         ("pasarguard_0_8_grpc", "pasarguard_0_8_grpc_refused", earlier, "grpc"),
@@ -46,7 +49,7 @@ struct Stage {
 impl Stage {
     async fn new(scene: &Scene, dialect: Dialect) -> Result<Self> {
         let mut setup = Setup::new(scene, &provision::xray()?)?;
-        let certificate = keyed(&mut setup)?;
+        let certificate = dialect.library.set_up(&mut setup)?;
         let node = setup.start().await?;
         let panel = Bridge::start(scene, dialect, node.address, &certificate)?;
         let inbounds = Inbounds::new(scene);
@@ -106,7 +109,7 @@ async fn users(scene: Scene, dialect: Dialect) -> Result<()> {
     through.move_data(&scene, BYTES).await?;
     ensure!(stage.node.core()? == core, "the core was restarted");
 
-    counted(&mut stage.panel, BYTES).await?;
+    counted(&mut stage.panel, dialect, BYTES).await?;
     machine_is_seen(&mut stage.panel).await?;
     ensure!(
         stage.panel.ok(json!({ "do": "backend" })).await?["num_goroutine"] != 0,
@@ -144,7 +147,11 @@ async fn machine_is_seen(panel: &mut Bridge) -> Result<()> {
 }
 
 /// What the users moved shows in the statistics, under the names of its directions.
-async fn counted(panel: &mut Bridge, bytes: u64) -> Result<()> {
+async fn counted(panel: &mut Bridge, dialect: Dialect, bytes: u64) -> Result<()> {
+    let (direction_in, traffic_in) = match dialect.library {
+        Library::GozargahSessions => ("link", "type"),
+        _ => ("type", "link"),
+    };
     let ask =
         |kind: &str, name: &str, reset: bool| json!({ "do": "stats", "kind": kind, "name": name, "reset": reset });
     for (email, times) in [("1.alice", 2), ("2.bob", 2)] {
@@ -153,7 +160,7 @@ async fn counted(panel: &mut Bridge, bytes: u64) -> Result<()> {
             let stats = answer["stats"].as_array().context("there are statistics")?;
             let stat = stats
                 .iter()
-                .find(|stat| stat["type"] == direction && stat["link"] == "traffic");
+                .find(|stat| stat[direction_in] == direction && stat[traffic_in] == "traffic");
             let stat = stat.with_context(|| format!("{direction} of {email}: {answer}"))?;
             let value: u64 = stat["value"].as_str().context("64 bits are text")?.parse()?;
             // The protocol adds a little.
@@ -233,8 +240,13 @@ async fn refusals(scene: Scene, dialect: Dialect) -> Result<()> {
         .panel
         .refused(json!({ "do": "online", "email": "nobody" }))
         .await?;
+    // The first library knows no codes of the node.
+    let not_found = match dialect.library {
+        Library::GozargahSessions => 500,
+        _ => 404,
+    };
     ensure!(
-        code == 404 && text.contains("user>>>nobody>>>online not found."),
+        code == not_found && text.contains("user>>>nobody>>>online not found."),
         "{code} {text}"
     );
     Ok(())

@@ -78,6 +78,7 @@ pub fn provision<'a>(selected: impl Iterator<Item = &'a str>) {
     }
     if old_bridge {
         tools::begin(tools::old_bridge);
+        tools::begin(tools::session_bridge);
     }
 }
 
@@ -98,5 +99,7 @@ fn needs_bridge() -> Result<()> {
 
 /// The same with those of earlier panels, too.
 fn needs_every_bridge() -> Result<()> {
-    tools::old_bridge().and_then(|_| needs_bridge())
+    tools::old_bridge()?;
+    tools::session_bridge()?;
+    needs_bridge()
 }
