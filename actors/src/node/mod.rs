@@ -4,10 +4,10 @@
 //! ```text
 //!            listen: TCP, TLS
 //!               |
-//!               |  the panel shows a key: gozargah, which has a map of its own
+//!               |  the panel shows a key, or a certificate and speaks HTTP/2: gozargah, which has a map of its own
 //!               |
 //!               |  the panel shows a certificate:
-//!            http: one connection, hyper underneath
+//!            http: one connection, hyper underneath; requests of G0 go to gozargah, too
 //!               |
 //!            marzban: the seven endpoints and the log stream
 //!               |  asks and tells                 reads at any time
@@ -24,7 +24,8 @@
 //! | core supervisor | owns the core's process | always | the core is stopped; the panel sees that it is not started, and restarts it |
 //!
 //! Requests that only ask (`/`, `/ping`) read a [`State`] and touch no actor. Log lines go through a ring that nobody is
-//! ever awaited for. Messages go from left to right only; the supervisor awaits nobody.
+//! ever awaited for. Messages go from left to right only; the supervisor awaits nobody. It knows whose panel's the core is, and
+//! who has lost it learns that from the [`State`].
 
 pub mod certificate;
 pub mod settings;
@@ -40,6 +41,7 @@ mod state;
 mod stream;
 mod tls;
 
+pub use gozargah::fuzz_node_message;
 pub use http::ACCESS_LOG;
 pub use marzban::{fuzz_node_body, fuzz_node_config};
 

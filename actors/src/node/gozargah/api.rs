@@ -284,7 +284,7 @@ impl Chunks {
     ///
     /// # Errors
     /// A chunk is missing, or there are no users.
-    fn users(self) -> Result<Vec<User>, Fault> {
+    pub(super) fn users(self) -> Result<Vec<User>, Fault> {
         let last = self
             .last
             .ok_or_else(|| Fault::bad_request("missing final chunk indicator"))?;

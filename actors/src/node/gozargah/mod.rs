@@ -1,11 +1,12 @@
 //! The node as Gozargah and PasarGuard panels see it: gRPC, and protobuf over REST (`spec/node-panel.md`).
 //!
 //! ```text
-//!     door: HTTP/1.1 or HTTP/2 by their first bytes, the API key
+//!     door: HTTP/1.1 or HTTP/2 by their first bytes; the API key or the session
 //!      |                    |
 //!     grpc                 rest
 //!      |                    |
 //!      +------- api --------+---- reads ----> Live: the core's API, as long as there is a core
+//!                |                   +------> Ledger: counters of which no panel has heard
 //!                |  asks
 //!            backend (actor) --- tells ---> core::supervisor (actor)
 //! ```
@@ -23,6 +24,7 @@ mod config;
 mod core_api;
 mod door;
 mod fault;
+mod fuzz;
 mod generated;
 mod generation;
 mod grpc;
@@ -40,6 +42,8 @@ mod stats;
 mod users;
 
 pub(crate) use backend::Backend;
+pub use fuzz::fuzz_node_message;
+
 pub(crate) use door::{Connection, Door};
 pub(crate) use ledger::Ledger;
 pub(crate) use live::Live;

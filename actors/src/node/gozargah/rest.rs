@@ -155,7 +155,7 @@ fn in_backend<M: Message + Default>(api: &Api, body: Bytes) -> Result<M, Fault> 
 }
 
 /// Messages one after the other, each with its length before it, up to the last chunk.
-fn chunks(mut body: Bytes) -> Result<Chunks, Fault> {
+pub(super) fn chunks(mut body: Bytes) -> Result<Chunks, Fault> {
     let mut all = Chunks::default();
     while body.has_remaining() {
         let chunk = UsersChunk::decode_length_delimited(&mut body).map_err(Fault::undecodable)?;
