@@ -36,6 +36,8 @@ fn the_nodes_compose_file_sets_what_the_node_knows_to_its_defaults() {
         match *name {
             // Without a default: it has to be in the volume.
             "SSL_CLIENT_CERT_FILE" => assert_eq!(default(name), ""),
+            // Marzban panels speak nothing else; without it other panels with certificates may speak gRPC, too.
+            "SERVICE_PROTOCOL" => assert_eq!((*value, default(name)), ("rest", "")),
             _ => assert_eq!(*value, default(name), "{name}"),
         }
     }
