@@ -7,11 +7,14 @@ use super::{Context, IpAddr, Result, SOON, SocketAddr, ensure};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
+use hyper::rt::Executor;
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use percent_encoding::percent_decode_str;
 use prost::Message;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 /// How a call goes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,16 +114,22 @@ impl Caller {
             Wire::Rest => {
                 let (mut sender, connection) = http1::handshake(io).await?;
                 let sent = sender.send_request(request);
-                tokio::time::timeout(after, async { tokio::join!(connection, sent).1.is_ok() }).await
+                tokio::time::timeout(after, first(connection, sent)).await
             }
             Wire::Grpc | Wire::RestOverHttp2 => {
-                // Nothing of it goes on in another task, or the connection would outlive this call.
-                let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
+                let tasks = Tasks::default();
+                let (mut sender, connection) = http2::handshake(tasks.clone(), io).await?;
                 let sent = sender.send_request(request);
-                tokio::time::timeout(after, async { tokio::join!(connection, sent).1.is_ok() }).await
+                let answered = tokio::time::timeout(after, first(connection, sent)).await;
+                tasks.end().await;
+                answered
             }
         };
-        ensure!(answered.is_err(), "{call:?} over {:?} was answered", self.wire);
+        ensure!(
+            answered.is_err(),
+            "{call:?} over {:?} came to an end by itself",
+            self.wire
+        );
         Ok(())
     }
 
@@ -218,6 +227,36 @@ impl Outcome {
     /// Code and text, the latter without the line feed that REST has behind it.
     pub fn told(&self) -> (u16, &str) {
         (self.code, self.text.strip_suffix('\n').unwrap_or(&self.text))
+    }
+}
+
+/// Drives a connection until there is an answer, or the connection has ended without one.
+async fn first(connection: impl Future, answer: impl Future) {
+    tokio::select! {
+        _ = connection => {}
+        _ = answer => {}
+    }
+}
+
+/// The tasks that a connection of HTTP/2 has of its own, and that would outlive it.
+#[derive(Debug, Clone, Default)]
+struct Tasks(Arc<Mutex<JoinSet<()>>>);
+
+impl Tasks {
+    /// Returns when all of them are gone, and the connection with them.
+    async fn end(&self) {
+        let mut tasks = std::mem::take(&mut *self.0.lock().expect("no test panicked with it"));
+        tasks.shutdown().await;
+    }
+}
+
+impl<F> Executor<F> for Tasks
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        let mut tasks = self.0.lock().expect("no test panicked with it");
+        tasks.spawn(async { drop(task.await) });
     }
 }
 

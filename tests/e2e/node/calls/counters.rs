@@ -81,6 +81,8 @@ pub(super) async fn outlive_lost_answers(scene: Scene) -> Result<()> {
         // The core is asked, and answers when nobody is there any more.
         let core = Pid::from_raw(stage.node.core()?.try_into()?).context("a pid is positive")?;
         kill_process(core, Signal::STOP)?;
+        let stopped = || async { all_stopped(core).then_some(()).context("a thread still runs") };
+        eventually(SOON, "the core is stopped", stopped).await?;
         let broken = stage.panel.over(wire).break_off(STATS, &request, millis(300)).await;
         kill_process(core, Signal::CONT)?;
         broken?;
@@ -99,6 +101,16 @@ pub(super) async fn outlive_lost_answers(scene: Scene) -> Result<()> {
         "what was delivered is told again"
     );
     Ok(())
+}
+
+/// Whether every thread of a process has been stopped by a signal: that takes a moment.
+fn all_stopped(process: Pid) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", process.as_raw_nonzero()));
+    let is_stopped = |thread: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('T'))
+    };
+    threads.is_ok_and(|mut threads| threads.all(|thread| thread.is_ok_and(is_stopped)))
 }
 
 pub(super) async fn of_another_panel(scene: Scene) -> Result<()> {
