@@ -62,7 +62,10 @@ impl Api {
             panel,
             session,
         };
-        self.ask(start).await?;
+        if let Err(fault) = self.ask(start).await {
+            tracing::warn!("{panel}: a start is refused: {}", fault.text);
+            return Err(fault);
+        }
         let mut info = self.info().await;
         // Panels take an answer without a version for a failure; the core may still be asked for it.
         let deadline = Instant::now() + VERSION_PATIENCE;
@@ -70,6 +73,8 @@ impl Api {
             sleep(VERSION_POLL).await;
             info = self.info().await;
         }
+        // It has, whoever came after it.
+        info.started = true;
         info.session_id = session.map(|id| id.to_string()).unwrap_or_default();
         Ok(info)
     }
@@ -204,7 +209,7 @@ impl Api {
     /// The core's lines, for as long as the reader stays.
     pub(super) fn logs(&self) -> Result<impl Stream<Item = Arc<str>> + Send + use<>, Fault> {
         self.exists_or_early()?;
-        Ok(logs::lines(&self.state))
+        Ok(logs::lines(&self.state, &self.live))
     }
 
     /// Whether a panel has started a backend.

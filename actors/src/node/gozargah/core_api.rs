@@ -14,16 +14,22 @@ use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 /// How long a call may take: an API that does not answer must not hold a panel up.
-const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a question for counters goes on that nobody waits for any more: they may have been reset, and their answer is worth
+/// something.
+const COUNTERS_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Longest answer; ten thousand users have one of a megabyte.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 
-/// Calls the API of one core. Clones share a connection, which is opened at the first call and again when it is lost.
+/// Calls the API of one core. Clones share two connections, which are opened at the first call and again when they are lost.
 #[derive(Debug, Clone)]
 pub(crate) struct CoreApi {
     handler: HandlerServiceClient<Channel>,
     stats: StatsServiceClient<Channel>,
+    /// The same with [`COUNTERS_TIMEOUT`].
+    counters: StatsServiceClient<Channel>,
 }
 
 impl CoreApi {
@@ -31,13 +37,13 @@ impl CoreApi {
     pub(super) fn at(port: u16) -> Self {
         let address = format!("http://127.0.0.1:{port}");
         let endpoint = Endpoint::from_shared(address).expect("a port makes an address");
-        let channel = endpoint
-            .connect_timeout(CALL_TIMEOUT)
-            .timeout(CALL_TIMEOUT)
-            .connect_lazy();
+        let endpoint = endpoint.connect_timeout(CALL_TIMEOUT);
+        let patient = endpoint.clone().timeout(COUNTERS_TIMEOUT).connect_lazy();
+        let channel = endpoint.timeout(CALL_TIMEOUT).connect_lazy();
         Self {
             handler: HandlerServiceClient::new(channel.clone()),
-            stats: StatsServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES),
+            stats: StatsServiceClient::new(channel),
+            counters: StatsServiceClient::new(patient).max_decoding_message_size(MAX_ANSWER_BYTES),
         }
     }
 
@@ -88,13 +94,13 @@ impl CoreApi {
         self.handler.clone().alter_inbound(request).await.map(drop)
     }
 
-    /// Counters whose names contain `pattern`.
+    /// Counters whose names contain `pattern`. Whoever waits has to set a limit.
     ///
     /// # Errors
-    /// The core does not answer.
+    /// The core does not answer within [`COUNTERS_TIMEOUT`].
     pub(super) async fn counters(&self, pattern: String, reset: bool) -> Result<Vec<Stat>, Status> {
         let answer = self
-            .stats
+            .counters
             .clone()
             .query_stats(QueryStatsRequest { pattern, reset })
             .await?;

@@ -19,7 +19,7 @@ use crate::node::settings::{Access, Protocols};
 use crate::node::state::State;
 use crate::node::stream::{Outgoing, Stream};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -32,9 +32,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, Semaphore};
-use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Service;
+use tonic::{Code, Status};
 
 /// Most calls under way on one connection.
 const MAX_CALLS: u32 = 64;
@@ -151,11 +151,7 @@ impl Door {
 
     /// Whether a request of HTTP/1.1, at a port that Marzban panels use, too, is one of G0.
     pub(crate) fn takes(&self, method: &Method, path: &str, headers: &HeaderMap) -> bool {
-        let is_protobuf = || {
-            headers
-                .get(CONTENT_TYPE)
-                .is_some_and(|kind| kind.as_bytes() == PROTOBUF)
-        };
+        let is_protobuf = || headers.get(CONTENT_TYPE).is_some_and(|kind| is(kind, PROTOBUF));
         let says_so = || is_protobuf() || (path != "/start" && headers.contains_key(AUTHORIZATION));
         self.protocols != Protocols::Grpc && rest::is_call(method, path) && (!SHARED_PATHS.contains(&path) || says_so())
     }
@@ -198,6 +194,9 @@ impl Door {
             Err(fault) => refuse(fault, transport),
         };
         http::log(from.client, &method, &path, version, response.status());
+        if let Some(status) = Status::from_header_map(response.headers()).filter(|status| status.code() != Code::Ok) {
+            tracing::info!("{} {path}: {:?}: {}", from.client, status.code(), status.message());
+        }
         match response.extensions_mut().remove::<AtEnd>() {
             Some(at_end) => {
                 if !matches!(at_end, AtEnd::Touch(_)) {
@@ -269,6 +268,13 @@ fn refuse(fault: Fault, transport: Transport) -> Response<Body> {
         Transport::Grpc => Status::from(fault).into_http(),
         Transport::Rest => rest::refuse(&fault),
     }
+}
+
+/// Whether a content type is `kind`, whatever its parameters say.
+fn is(content_type: &HeaderValue, kind: &[u8]) -> bool {
+    let bytes = content_type.as_bytes();
+    let name = bytes.split(|byte| *byte == b';').next().unwrap_or_default();
+    name.trim_ascii().eq_ignore_ascii_case(kind)
 }
 
 /// A call over gRPC that fails before its answer begins says so in the head.

@@ -180,6 +180,7 @@ impl Fault {
     /// The core said no to a question. In the Go node's words, which wrap the core's twice; in the first generations once, and
     /// without a status of its own over REST.
     pub(super) fn of_core(generation: Generation, status: &Status) -> Self {
+        let status = &in_time(status);
         // Cores before 25.8 have no code of its own for it.
         let code = match status.code() {
             Code::Unknown if status.message().ends_with("not found.") => Code::NotFound,
@@ -201,6 +202,7 @@ impl Fault {
     /// The core does not say how it is. Panels know the words, and wait.
     pub(super) fn sys_stats(generation: Generation, status: &Status) -> Self {
         let fault = Self::of_core(generation, status);
+        let status = in_time(status);
         let text = format!("failed to get sys stats: {}", go_error(status.code(), status.message()));
         Self {
             message: text.clone(),
@@ -232,6 +234,14 @@ impl Fault {
 impl From<Fault> for Status {
     fn from(fault: Fault) -> Self {
         Self::new(fault.code, fault.message)
+    }
+}
+
+/// A call that its own time limit ended, as Go says it: panels wait when they hear that, and start anew for other reasons.
+fn in_time(status: &Status) -> Status {
+    match (status.code(), status.message()) {
+        (Code::Cancelled, "Timeout expired") => Status::deadline_exceeded("context deadline exceeded"),
+        _ => status.clone(),
     }
 }
 
@@ -294,6 +304,10 @@ mod tests {
         assert_eq!((over_grpc.code(), over_grpc.message()), (Code::NotFound, once));
         let early = Fault::of_core(Generation::G1, &status);
         assert_eq!((early.status, &*early.text), (StatusCode::INTERNAL_SERVER_ERROR, once));
+        let slow = Fault::sys_stats(Generation::G3, &Status::cancelled("Timeout expired"));
+        assert_eq!(slow.status, StatusCode::GATEWAY_TIMEOUT);
+        assert!(slow.text.starts_with("failed to get sys stats: "), "{}", slow.text);
+        assert_eq!(slow.code, Code::DeadlineExceeded);
         let rest = |text: &str| Fault::of_core(Generation::G3, &Status::unknown(text)).status;
         assert_eq!(rest("x not found."), StatusCode::NOT_FOUND);
         assert_eq!(rest("x"), StatusCode::INTERNAL_SERVER_ERROR);

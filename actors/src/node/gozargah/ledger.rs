@@ -1,12 +1,13 @@
 //! Traffic that the core has counted and no panel has heard of: of cores that were stopped, and of answers that got lost on their
 //! way (`spec/node-panel.md`, Rules for us). It is added to the next answers.
 
-use super::core_api::CoreApi;
+use super::core_api::{CALL_TIMEOUT, CoreApi};
 use crate::shared::Guarded;
 use kariz_proto::xray::app::stats::command::Stat as Counter;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tonic::Status;
 
 /// Most counters that are owed. Traffic of users beyond them is lost, and that is logged.
@@ -30,7 +31,7 @@ impl Ledger {
     /// anew; the second part of the answer is what has to be told of its delivery. Nothing is lost when this is dropped.
     ///
     /// # Errors
-    /// The core does not answer.
+    /// The core does not answer within [`CALL_TIMEOUT`]. An answer that comes later is put into the ledger.
     pub(super) async fn counters(
         &self,
         core: Arc<CoreApi>,
@@ -49,7 +50,10 @@ impl Ledger {
             // Dropped with whoever asked, it puts the counters back.
             let _ = tell.send(answer);
         });
-        told.await.map_err(|_| Status::internal("the question was lost"))?
+        match timeout(CALL_TIMEOUT, told).await {
+            Ok(told) => told.map_err(|_| Status::internal("the question was lost"))?,
+            Err(_) => Err(Status::deadline_exceeded("context deadline exceeded")),
+        }
     }
 
     /// Notes what a core has counted that is about to end.

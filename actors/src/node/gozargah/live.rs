@@ -92,6 +92,22 @@ impl Live {
         let _ = current.wait_for(|current| !matches!(current, Current::None)).await;
     }
 
+    /// Resolves when the backend that there is now has ended, or its session. Never, if there is none.
+    pub(super) fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (was_there, session) = (self.is_there(), self.session());
+        let (mut current, mut sessions) = (self.current.subscribe(), self.session.subscribe());
+        // The senders live as long as the node.
+        async move {
+            if !was_there {
+                return std::future::pending().await;
+            }
+            tokio::select! {
+                _ = current.wait_for(|current| matches!(current, Current::None)) => {}
+                _ = sessions.wait_for(|now| *now != session) => {}
+            }
+        }
+    }
+
     pub(super) fn set(&self, current: Current) {
         self.current.send_replace(current);
     }

@@ -177,7 +177,7 @@ impl<'a> Reader<'a> {
 
     fn protocols(&mut self) -> Option<Protocols> {
         let protocol = self.text("SERVICE_PROTOCOL");
-        let reason = match &*protocol {
+        let reason = match &*protocol.to_ascii_lowercase() {
             "" => return Some(Protocols::Both),
             "rest" => return Some(Protocols::Rest),
             "grpc" => return Some(Protocols::Grpc),

@@ -27,6 +27,12 @@ pub(crate) fn for_node(settings: &Settings) -> Result<Servers, StartError> {
     let files = &settings.files;
     if certificate::ensure(files)? {
         tracing::info!("made the certificate {}", files.certificate.display());
+        if settings.access != Access::Certificate {
+            tracing::warn!(
+                "SSL_CERT_FILE={}: it names no address, and panels that show a key ask for the one under which they know the node",
+                files.certificate.display()
+            );
+        }
     }
     let pair = Pair::load(files)?;
     match settings.access {

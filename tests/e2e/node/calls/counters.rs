@@ -94,6 +94,25 @@ pub(super) async fn outlive_lost_answers(scene: Scene) -> Result<()> {
         };
         eventually(SOON, "the counters are back", is_back).await?;
     }
+    // The node gives up before the core answers.
+    let core = Pid::from_raw(stage.node.core()?.try_into()?).context("a pid is positive")?;
+    kill_process(core, Signal::STOP)?;
+    let late = stage.panel.call(STATS, &request).await;
+    let system = stage.panel.call(BACKEND_STATS, &Empty {}).await;
+    kill_process(core, Signal::CONT)?;
+    let (late, system) = (late?, system?);
+    ensure!(late.code == 504 && system.code == 504, "{late:?} {system:?}");
+    ensure!(
+        system.text.contains("failed to get sys stats"),
+        "panels do not know these words: {system:?}"
+    );
+    let is_back = || async {
+        let now = counted(&stage.panel, false).await?;
+        (now == before)
+            .then_some(())
+            .with_context(|| format!("{now} of {before}"))
+    };
+    eventually(SOON, "the counters are back", is_back).await?;
     let told = counted(&stage.panel, true).await?;
     ensure!(told == before, "{told} of {before}");
     ensure!(

@@ -6,6 +6,7 @@ use crate::harness::https::{Https, Login};
 use crate::harness::node::gone;
 use crate::harness::panel::{Panel, request};
 use crate::harness::*;
+use http_body_util::BodyExt;
 use kariz_proto::panel::{BaseInfoResponse, Empty, StatRequest, StatResponse};
 use prost::Message;
 
@@ -30,6 +31,9 @@ pub(super) async fn between_families(scene: Scene) -> Result<()> {
     let panel = stage.panel.with("authorization", format!("Bearer {session}"));
     let _: StatResponse = panel.ok(OUTBOUNDS_STATS, &StatRequest::default()).await?;
 
+    let (logs, _driver) = panel.send(LOGS, &Empty {}).await?;
+    ensure!(logs.status() == 200, "{logs:?}");
+
     // Marzban's panel comes back; before its start nothing is its own, and it stops nothing.
     let mut marzban = Panel::connect(&stage.node).await?;
     ensure!(!marzban.started().await?, "another's core is shown as its own");
@@ -53,6 +57,8 @@ pub(super) async fn between_families(scene: Scene) -> Result<()> {
             .with_context(|| format!("{outcome:?}"))
     };
     eventually(SOON, "the session is over", over).await?;
+    // And its stream of logs, which would be another's from now on.
+    within(SOON, "the end of the logs", logs.into_body().collect()).await??;
     ensure!(
         marzban.started().await? && stage.node.core()? == core,
         "its core does not run"

@@ -178,7 +178,8 @@ impl Backend {
         if BackendType::try_from(backend.r#type) != Ok(BackendType::Xray) {
             return Err(Fault::start("invalid backend type"));
         }
-        let config = CoreConfig::read(&backend.config, &backend.exclude_inbounds).map_err(Fault::start)?;
+        let config = CoreConfig::read(&backend.config, &backend.exclude_inbounds);
+        let config = config.map_err(|error| Fault::start(format!("invalid configuration: {error}")))?;
         if self.running.is_some() {
             tracing::warn!("New connection from {panel} core control access was taken away from previous client.");
         }
