@@ -5,6 +5,7 @@ use super::ledger::Owed;
 use super::live::Live;
 use crate::node::stream::Outgoing;
 use bytes::Bytes;
+use hyper::Version;
 use hyper::body::{Body as _, Frame, SizeHint};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -34,17 +35,21 @@ struct Noted {
     outgoing: Outgoing,
     /// Bytes of the connection that have gone out when all that was handed on has.
     mark: u64,
+    /// Whether the connection asks until there is nothing more. HTTP/2 does, and takes a part before it has room for it; HTTP/1.1
+    /// knows the length and asks no more.
+    is_asked_to_the_end: bool,
     is_over: bool,
 }
 
 /// Has the end of `body` noted, on the connection that it goes out on.
-pub(super) fn noted(body: Body, at_end: AtEnd, outgoing: Outgoing) -> Body {
+pub(super) fn noted(body: Body, at_end: AtEnd, outgoing: Outgoing, version: Version) -> Body {
     Body::new(Noted {
         inner: body,
         rest: Bytes::new(),
         at_end: Some(at_end),
         mark: outgoing.bytes(),
         outgoing,
+        is_asked_to_the_end: version == Version::HTTP_2,
         is_over: false,
     })
 }
@@ -52,7 +57,8 @@ pub(super) fn noted(body: Body, at_end: AtEnd, outgoing: Outgoing) -> Body {
 impl Noted {
     fn next_chunk(&mut self) -> Frame<Bytes> {
         let chunk = self.rest.split_to(self.rest.len().min(CHUNK_BYTES));
-        self.mark = self.outgoing.bytes() + chunk.len() as u64;
+        // A connection of HTTP/2 takes many chunks before the first of them has gone out.
+        self.mark = self.mark.max(self.outgoing.bytes()) + chunk.len() as u64;
         Frame::data(chunk)
     }
 }
@@ -77,12 +83,16 @@ impl hyper::body::Body for Noted {
                 self.rest = data;
                 self.next_chunk()
             }
-            Err(trailers) => trailers,
+            Err(trailers) => {
+                // They are the last, and nobody asks again.
+                self.is_over = true;
+                trailers
+            }
         })))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.inner.is_end_stream()
+        self.is_over || (!self.is_asked_to_the_end && self.rest.is_empty() && self.inner.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -100,7 +110,7 @@ impl Drop for Noted {
     fn drop(&mut self) {
         match self.at_end.take() {
             Some(AtEnd::Touch(live)) => live.touch(),
-            Some(AtEnd::Delivered(owed)) if self.is_over || self.is_end_stream() => {
+            Some(AtEnd::Delivered(owed)) if self.is_end_stream() => {
                 self.outgoing.when_sent(self.mark, move || owed.delivered());
             }
             // Dropped before its end, it has not been delivered.
@@ -123,25 +133,28 @@ mod tests {
     use kariz_proto::xray::app::stats::command::Stat as Counter;
     use std::convert::Infallible;
     use std::time::Duration;
-    use tokio::io::{DuplexStream, duplex};
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
     use tokio::time::{Instant, sleep};
 
     /// More than all windows and buffers of a test's connection together.
     const ANSWER_BYTES: usize = 1 << 20;
+
+    /// What HTTP/2 takes at once, long before it has gone out.
+    const QUEUED_BYTES: usize = 200 << 10;
 
     /// A connection on which each request is answered with counters.
     fn server(ledger: &Ledger, bytes: usize) -> DuplexStream {
         let (client, server) = duplex(8 << 10);
         let (stream, ledger) = (Stream::new(server), ledger.clone());
         let outgoing = stream.outgoing();
-        let respond = service_fn(move |_| {
+        let respond = service_fn(move |request: Request<hyper::body::Incoming>| {
             let counter = Counter {
                 name: "user>>>a>>>traffic>>>uplink".into(),
                 value: 5,
             };
             let owed = AtEnd::Delivered(ledger.owed(vec![counter]));
             let body = Body::new(Full::new(Bytes::from(vec![7; bytes])));
-            let response = Response::new(noted(body, owed, outgoing.clone()));
+            let response = Response::new(noted(body, owed, outgoing.clone(), request.version()));
             async { Ok::<_, Infallible>(response) }
         });
         tokio::spawn(async move {
@@ -187,7 +200,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_read_to_its_end_is_owed_no_more() {
         for is_http2 in [false, true] {
-            for bytes in [100, ANSWER_BYTES] {
+            for bytes in [0, 100, QUEUED_BYTES, ANSWER_BYTES] {
                 let ledger = Ledger::default();
                 ask(&ledger, bytes, is_http2, bytes).await;
                 sleep(Duration::from_millis(100)).await;
@@ -205,6 +218,32 @@ mod tests {
                 becomes(&ledger, 1).await;
             }
         }
+    }
+
+    #[tokio::test]
+    async fn what_the_connection_has_only_taken_has_not_gone_out() {
+        let (_client, server) = duplex(2 * QUEUED_BYTES);
+        let mut stream = Stream::new(server);
+        let (ledger, outgoing) = (Ledger::default(), stream.outgoing());
+        let counter = Counter {
+            name: "user>>>a>>>traffic>>>uplink".into(),
+            value: 5,
+        };
+        let owed = ledger.owed(vec![counter]);
+        let is_owed = || Arc::strong_count(&owed) > 1;
+        let answer = Body::new(Full::new(Bytes::from(vec![7; QUEUED_BYTES])));
+        let mut body = noted(answer, AtEnd::Delivered(owed.clone()), outgoing, Version::HTTP_2);
+        let mut taken = Vec::new();
+        while let Some(frame) = body.frame().await {
+            taken.push(frame.unwrap().into_data().unwrap());
+        }
+        drop(body);
+        for chunk in taken {
+            assert!(is_owed(), "delivered before its last part has gone out");
+            stream.write_all(&chunk).await.unwrap();
+            stream.flush().await.unwrap();
+        }
+        assert!(!is_owed());
     }
 
     #[tokio::test]

@@ -202,7 +202,7 @@ impl Door {
                 if !matches!(at_end, AtEnd::Touch(_)) {
                     self.api.live.touch();
                 }
-                response.map(|body| noted(body, at_end, from.outgoing.clone()))
+                response.map(|body| noted(body, at_end, from.outgoing.clone(), version))
             }
             None => {
                 if went_well(&response) {
