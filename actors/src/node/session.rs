@@ -5,13 +5,12 @@
 
 use super::core::{Launch, Mode, Offer, OutcomeSender, Owner, Prepared, Stop, Supervisor};
 use super::state::{Session, State};
-use crate::driver::random;
 use kameo::prelude::*;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
-use uuid::{Builder, Uuid};
+use uuid::Uuid;
 
 /// The session's actor.
 pub(crate) struct NodeSession {
@@ -99,9 +98,7 @@ impl Message<Connect> for NodeSession {
     type Reply = SessionId;
 
     async fn handle(&mut self, Connect { panel }: Connect, _: &mut Context<Self, SessionId>) -> SessionId {
-        let mut bytes = [0; 16];
-        random(&mut bytes);
-        let id = Builder::from_random_bytes(bytes).into_uuid();
+        let id = Session::new_id();
         let before = self.state.session();
         self.state.set_session(Some(Session { id, panel }));
         if before.is_some() {

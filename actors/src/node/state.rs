@@ -4,12 +4,13 @@ use super::core::{Owner, Spawner};
 use super::log_hub::LogHub;
 use super::settings::Settings;
 use super::{Failure, GiveBack};
+use crate::driver::random;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 /// How long an answer waits for the core's version. It is only not known in the first moments of a node's life.
 const VERSION_PATIENCE: Duration = Duration::from_millis(80);
@@ -39,6 +40,15 @@ pub(crate) struct Session {
     pub(crate) id: Uuid,
     /// Where the panel connected from.
     pub(crate) panel: IpAddr,
+}
+
+impl Session {
+    /// An id that nobody can guess.
+    pub(crate) fn new_id() -> Uuid {
+        let mut bytes = [0; 16];
+        random(&mut bytes);
+        Builder::from_random_bytes(bytes).into_uuid()
+    }
 }
 
 /// What `xray version` said.

@@ -10,8 +10,7 @@ use super::live::{Current, Live};
 use super::logs;
 use super::machine::Machine;
 use super::stats::{self, Query};
-use crate::driver::random;
-use crate::node::state::State;
+use crate::node::state::{Session, State};
 use futures_util::Stream;
 use kameo::error::SendError;
 use kameo::prelude::*;
@@ -25,7 +24,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tonic::Status;
-use uuid::{Builder, Uuid};
 
 /// An answer with counters, and what has to be told of its delivery.
 pub(super) type Counted = (StatResponse, Arc<Owed>);
@@ -56,7 +54,7 @@ pub(super) struct Api {
 
 impl Api {
     pub(super) async fn start(&self, backend: panel::Backend, panel: IpAddr) -> Result<BaseInfoResponse, Fault> {
-        let session = (self.generation == Generation::G0).then(new_session);
+        let session = (self.generation == Generation::G0).then(Session::new_id);
         let start = StartBackend {
             backend,
             panel,
@@ -251,12 +249,6 @@ impl Api {
             _ => Fault::internal(),
         })
     }
-}
-
-fn new_session() -> Uuid {
-    let mut bytes = [0; 16];
-    random(&mut bytes);
-    Builder::from_random_bytes(bytes).into_uuid()
 }
 
 /// Chunks of users as they come in.

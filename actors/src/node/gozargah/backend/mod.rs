@@ -206,6 +206,8 @@ impl Backend {
         self.live.set_session(session.map(|id| Session { id, panel }));
         self.live.touch();
         let started = self.run().await;
+        // The panel waited for it: its time begins now.
+        self.live.touch();
         match (&started, &self.running) {
             (Ok(()), Some(running)) => tracing::info!("a core runs for {panel} with {} users", running.users.len()),
             _ => self.stop().await,

@@ -10,12 +10,13 @@ use futures_util::{StreamExt, stream};
 use kariz_proto::panel::User;
 use std::time::Duration;
 use tokio::time::timeout;
-use tonic::Status;
+use tonic::{Code, Status};
 
 /// Changes that are under way at the core at a time.
 const CHANGES_AT_A_TIME: usize = 32;
 
-/// A core that has made no change for this long is given up. Tens of thousands of them may take longer all together.
+/// A core that has made no change for this long is given up, and so is one that lets a single change time out. Tens of thousands
+/// of them may take longer all together.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
 
 impl Backend {
@@ -45,7 +46,7 @@ impl Backend {
             Made::All => return Ok(()),
             Made::NeedsRestart => tracing::warn!("the core takes no users while it runs: it is restarted with them"),
             Made::Stuck => {
-                tracing::error!("the core takes no user for {STUCK_AFTER:?}: it is restarted with all of them")
+                tracing::error!("the core does not answer while users change: it is restarted with all of them")
             }
         }
         self.start_again().await;
@@ -84,6 +85,9 @@ async fn make(api: &CoreApi, changes: Vec<Change>) -> Made {
         };
         let Some((outcome, change)) = next else { break };
         if let Err(status) = outcome {
+            if is_silence(&status) {
+                return Made::Stuck;
+            }
             needs_restart |= is_structural(&status);
             let (email, tag) = (change.email, change.tag);
             tracing::warn!("user {email} at the inbound {tag}: {}", status.message());
@@ -93,6 +97,14 @@ async fn make(api: &CoreApi, changes: Vec<Change>) -> Made {
         true => Made::NeedsRestart,
         false => Made::All,
     }
+}
+
+/// Whether the core has not answered in time, or is gone: nobody knows what became of the change.
+fn is_silence(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Cancelled | Code::DeadlineExceeded | Code::Unavailable
+    )
 }
 
 /// Whether no user at all could be changed at that inbound.
