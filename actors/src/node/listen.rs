@@ -1,13 +1,14 @@
 //! The node's port: TCP, then TLS, then whatever the panel says.
 //!
 //! However a connection ends, what was written reaches the other side: nothing is closed while there are bytes to read,
-//! because the kernel would answer them with a reset, and a reset takes an alert back (`spec/node-marzban.md`, 2, item 1).
+//! because the kernel would answer them with a reset, and a reset takes an alert back (`spec/node-marzban.md`, 2, item 1). At a port
+//! where panels show a key, the stream sees to that itself (see [`Stream`]).
 
 use super::StartError;
 use super::gozargah::Door;
 use super::marzban::Panel;
 use super::settings::Settings;
-use super::stream::Stream;
+use super::stream::{DISCARD_BYTES, LINGER_TIMEOUT, Stream};
 use super::tls::Servers;
 use crate::shared::Guarded;
 use rustix::net::sockopt;
@@ -29,8 +30,8 @@ use tokio_rustls::server::TlsStream;
 /// How long a handshake may take, and after it the first good key.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Most handshakes under way, and connections that have not shown a key yet. When there are more, the oldest gives way of the source that has the most: one that only
-/// connects keeps no panel out that comes from elsewhere.
+/// Most handshakes under way, and connections that have not shown a key yet. When there are more, the oldest gives way of the
+/// source that has the most: one that only connects keeps no panel out that comes from elsewhere.
 const MAX_HANDSHAKES: usize = 128;
 
 /// Most connections of panels that have shown their certificate. What comes on top is closed.
@@ -39,17 +40,11 @@ const MAX_CONNECTIONS: usize = 1024;
 /// How long a connection is silent before the kernel asks whether there is still somebody.
 const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
 
-/// How long the other side has to end a connection that is over here.
-const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
-
 /// Most connections that are over here and not yet there. What comes on top is closed at once.
 const MAX_LINGERING: usize = 256;
 
 /// How long a failure to accept is waited out; most are a lack of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Bytes that are thrown away at a time.
-const DISCARD_BYTES: usize = 4 << 10;
 
 /// Opens the port.
 ///

@@ -263,11 +263,11 @@ impl Actor for NodeRoot {
 
     async fn on_start(state: Arc<State>, me: ActorRef<Self>) -> Result<Self, Infallible> {
         let supervisor = restarted(Supervisor::supervise(&me, state.clone())).spawn().await;
-        let session = restarted(NodeSession::supervise(&me, (state.clone(), supervisor.clone())))
-            .spawn()
-            .await;
         let (live, ledger) = (Live::default(), Ledger::default());
-        let shared = (state, live.clone(), ledger.clone(), supervisor.clone());
+        let shared = (state.clone(), live.clone(), ledger.clone(), supervisor.clone());
+        let session = restarted(NodeSession::supervise(&me, shared)).spawn().await;
+        let (live_too, ledger_too, supervisor_too) = (live.clone(), ledger.clone(), supervisor.clone());
+        let shared = (state, live_too, ledger_too, supervisor_too, session.clone());
         let backend = restarted(Backend::supervise(&me, shared)).spawn().await;
         Ok(Self {
             actors: Actors {

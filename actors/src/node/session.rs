@@ -4,19 +4,21 @@
 //! configuration was being read can no longer start anything.
 
 use super::core::{Launch, Mode, Offer, OutcomeSender, Owner, Prepared, Stop, Supervisor};
+use super::gozargah::{Ledger, Live};
 use super::state::{Session, State};
 use kameo::prelude::*;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
-use tokio::sync::watch;
 use uuid::Uuid;
 
 /// The session's actor.
 pub(crate) struct NodeSession {
     state: Arc<State>,
     supervisor: ActorRef<Supervisor>,
-    started: watch::Receiver<Option<Owner>>,
+    /// Of the panels of the other kind, whose core may be taken over.
+    live: Live,
+    ledger: Ledger,
 }
 
 /// A panel takes control. Whoever had it before has lost it, and with it the core, unless `KARIZ_SOFT_TAKEOVER` keeps that for
@@ -40,52 +42,33 @@ pub(crate) struct StartCore {
     pub(crate) outcome: OutcomeSender,
 }
 
+/// A panel of the other kind starts a core: nobody of this one is in control any more. Whatever was asked for before is under way
+/// when this is answered, and so is replaced.
+pub(crate) struct Displace;
+
 /// Stops the core for the panel in control. Answered with `false` if that is not `session`.
 pub(crate) struct StopCore {
     pub(crate) session: Uuid,
 }
 
 impl Actor for NodeSession {
-    type Args = (Arc<State>, ActorRef<Supervisor>);
+    type Args = (Arc<State>, Live, Ledger, ActorRef<Supervisor>);
     type Error = Infallible;
 
-    async fn on_start((state, supervisor): Self::Args, _: ActorRef<Self>) -> Result<Self, Infallible> {
+    async fn on_start((state, live, ledger, supervisor): Self::Args, _: ActorRef<Self>) -> Result<Self, Infallible> {
         // The session outlives the actor that had it: the panel does not notice.
         Ok(Self {
-            started: state.starts(),
             state,
             supervisor,
+            live,
+            ledger,
         })
-    }
-
-    async fn next(
-        &mut self,
-        _: WeakActorRef<Self>,
-        mailbox: &mut MailboxReceiver<Self>,
-    ) -> Result<Option<mailbox::Signal<Self>>, Infallible> {
-        loop {
-            tokio::select! {
-                signal = mailbox.recv() => return Ok(signal),
-                Ok(()) = self.started.changed() => self.look_at_owner(),
-            }
-        }
     }
 }
 
 impl NodeSession {
     fn is_in_control(&self, session: Uuid) -> bool {
         self.state.session().is_some_and(|current| current.id == session)
-    }
-
-    /// A panel of the other kind that has started a core has control.
-    fn look_at_owner(&mut self) {
-        let owner = *self.started.borrow_and_update();
-        if owner == Some(Owner::Gozargah)
-            && let Some(Session { panel, .. }) = self.state.session()
-        {
-            tracing::warn!("{panel} has lost control of the core to a panel of another kind");
-            self.state.set_session(None);
-        }
     }
 
     async fn stop_core(&self) {
@@ -134,6 +117,9 @@ impl Message<StartCore> for NodeSession {
         if !self.is_in_control(start.session) {
             return false;
         }
+        if self.state.is_started_for(Owner::Gozargah) {
+            self.ledger.read_out(&self.live).await;
+        }
         let launch = Launch {
             owner: Owner::Marzban,
             mode: start.mode,
@@ -143,6 +129,17 @@ impl Message<StartCore> for NodeSession {
         // An error drops the outcome's sender, by which the one who asked learns of it.
         let _ = self.supervisor.tell(launch).await;
         true
+    }
+}
+
+impl Message<Displace> for NodeSession {
+    type Reply = ();
+
+    async fn handle(&mut self, Displace: Displace, _: &mut Context<Self, ()>) {
+        if let Some(Session { panel, .. }) = self.state.session() {
+            tracing::warn!("{panel} has lost control of the core to a panel of another kind");
+            self.state.set_session(None);
+        }
     }
 }
 

@@ -6,7 +6,15 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+/// How long the other side has to end a connection that is over here.
+pub(super) const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Bytes that are thrown away at a time.
+pub(super) const DISCARD_BYTES: usize = 4 << 10;
 
 /// What every connection of HTTP/2 begins with (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -17,6 +25,8 @@ pub(crate) struct Stream<IO> {
     inner: IO,
     ahead: Bytes,
     outgoing: Ending,
+    /// Set when this side has ended: until then the other one may end.
+    lingering: Option<Pin<Box<Sleep>>>,
 }
 
 /// What has gone out on a connection. Clones share it.
@@ -75,6 +85,7 @@ impl<IO> Stream<IO> {
             inner,
             ahead: Bytes::new(),
             outgoing: Ending::default(),
+            lingering: None,
         }
     }
 
@@ -118,7 +129,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Stream<IO> {
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Stream<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<IO> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.inner).poll_write(cx, bytes))?;
         self.outgoing.0.wrote(written);
@@ -145,8 +156,26 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Stream<IO> {
         Poll::Ready(Ok(()))
     }
 
+    /// Over only when the other side has ended, too, or has had [`LINGER_TIMEOUT`] for it. What still comes is thrown away: the
+    /// kernel would answer it with a reset, and a reset takes back what was written.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        let Self { inner, lingering, .. } = &mut *self;
+        let until = match lingering {
+            Some(until) => until,
+            None => {
+                ready!(Pin::new(&mut *inner).poll_shutdown(cx))?;
+                lingering.insert(Box::pin(sleep(LINGER_TIMEOUT)))
+            }
+        };
+        let mut thrown_away = [0; DISCARD_BYTES];
+        while until.as_mut().poll(cx).is_pending() {
+            let mut buffer = ReadBuf::new(&mut thrown_away);
+            match ready!(Pin::new(&mut *inner).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {}
+                _ => break,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -165,6 +194,7 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicBool, Ordering};
     use tokio::io::{AsyncWriteExt, duplex};
+    use tokio::time::Instant;
 
     async fn looked_at(sent: &[u8]) -> (bool, Vec<u8>) {
         let (mut client, server) = duplex(1 << 10);
@@ -188,6 +218,31 @@ mod tests {
         ] {
             assert_eq!(looked_at(&sent).await, (is_http2, sent));
         }
+    }
+
+    #[tokio::test]
+    async fn an_end_lets_the_other_side_end_too() {
+        let (mut client, server) = duplex(1 << 10);
+        let mut stream = Stream::new(server);
+        stream.write_all(b"refused").await.unwrap();
+        let ends = tokio::spawn(async move { stream.shutdown().await });
+        client.write_all(&[7; 64 << 10]).await.expect("it is taken");
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer, b"refused");
+        assert!(!ends.is_finished());
+        drop(client);
+        ends.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_waits_no_longer_than_it_has_to() {
+        let (client, server) = duplex(1 << 10);
+        let mut stream = Stream::new(server);
+        let begin = Instant::now();
+        stream.shutdown().await.unwrap();
+        assert_eq!(begin.elapsed(), LINGER_TIMEOUT);
+        drop(client);
     }
 
     #[tokio::test]

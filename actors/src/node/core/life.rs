@@ -3,7 +3,7 @@
 //! The task owns the child. Only it sends signals, and only before it has waited for the child: no signal can ever hit
 //! another process that got the same id.
 
-use super::lines;
+use super::{lines, sockets};
 use crate::node::state::State;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use std::fmt;
@@ -49,12 +49,12 @@ pub(super) enum End {
 }
 
 impl Life {
-    /// Forks a core and feeds it `config`.
-    pub(super) fn begin(state: Arc<State>, config: Vec<u8>) -> Self {
+    /// Forks a core and feeds it `config`; `sockets` are those that it listens on.
+    pub(super) fn begin(state: Arc<State>, config: Vec<u8>, sockets: Vec<PathBuf>) -> Self {
         let (stop, stopped) = oneshot::channel();
         let ready = Arc::new(Notify::new());
         Self {
-            task: tokio::spawn(live(state, config, ready.clone(), stopped)),
+            task: tokio::spawn(live(state, config, sockets, ready.clone(), stopped)),
             ready,
             stop: Some(stop),
         }
@@ -69,9 +69,16 @@ impl Life {
     }
 }
 
-async fn live(state: Arc<State>, config: Vec<u8>, ready: Arc<Notify>, stop: oneshot::Receiver<Duration>) -> End {
+async fn live(
+    state: Arc<State>,
+    config: Vec<u8>,
+    sockets: Vec<PathBuf>,
+    ready: Arc<Notify>,
+    stop: oneshot::Receiver<Duration>,
+) -> End {
     // Whatever became of the one who held the core before: its ports are taken as long as it is there.
     let _alone = state.core_place.lock().await;
+    sockets::remove_stale(&sockets).await;
     let mut child = match state.spawner.run_core(&state.settings).await {
         Ok(child) => child,
         Err(error) => {

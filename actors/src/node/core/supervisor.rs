@@ -3,8 +3,9 @@
 //! At most one core lives at a time: a new one is forked only when the old one has been waited for, since its ports are
 //! taken until then. Nobody waits inside the actor; who asked for a start is answered when its outcome is known.
 
+use super::current::{Current, Event, MAX_WAITING};
 use super::life::{End, Life};
-use super::{Fingerprint, Outcome, OutcomeSender, Owner, Prepared};
+use super::{Outcome, OutcomeSender, Owner, Prepared, answer};
 use crate::node::state::State;
 use kameo::prelude::*;
 use std::convert::Infallible;
@@ -23,12 +24,6 @@ pub(super) const STOP_GRACE: Duration = Duration::from_millis(1_500);
 /// How long a core that is offered to the next panel runs on. Then it is stopped: nobody wants it.
 pub(super) const OFFER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What those hear who waited for a core that is not theirs any more.
-const TAKEN_OVER: &str = "The core was taken over by another panel";
-
-/// Most requests that wait for the outcome of one start; what comes on top is answered like one that came too late.
-const MAX_WAITING: usize = 64;
-
 /// Starts, stops and replaces the core.
 pub(crate) struct Supervisor {
     state: Arc<State>,
@@ -37,23 +32,6 @@ pub(crate) struct Supervisor {
     next: Option<Start>,
     /// The node ends: whom to tell when there is no core any more.
     quitting: Option<Vec<oneshot::Sender<()>>>,
-}
-
-/// The core that lives, or is about to end.
-struct Current {
-    owner: Owner,
-    life: Life,
-    /// Who waits for it to become ready, and until when.
-    waiting: Vec<OutcomeSender>,
-    deadline: Instant,
-    /// It was started by a restart.
-    by_restart: bool,
-    /// It was told to end.
-    stopping: bool,
-    /// What it runs, if it may change hands.
-    fingerprint: Option<Fingerprint>,
-    /// The panel that started it is not in control any more. Until then the next one may start it as it is.
-    offered_until: Option<Instant>,
 }
 
 /// A start that was asked for.
@@ -71,10 +49,13 @@ pub(crate) enum Mode {
     Start,
     /// It replaces that core. If another restart is under way it changes nothing, and waits for that one's outcome.
     Restart,
+    /// It replaces that core if it has the same owner. Another owner's is kept, as is one that another owner waits for:
+    /// [`Outcome::TakenOver`].
+    Resume,
 }
 
 /// Starts the core. Answered through `outcome`, within [`READY_TIMEOUT`] and the time that an old core takes to end. Another
-/// owner's core is replaced, whatever the mode.
+/// owner's core is replaced, but for [`Mode::Resume`].
 pub(crate) struct Launch {
     pub(crate) owner: Owner,
     pub(crate) mode: Mode,
@@ -120,7 +101,7 @@ impl Actor for Supervisor {
         loop {
             tokio::select! {
                 signal = mailbox.recv() => return Ok(signal),
-                event = Self::event(&mut self.current) => match event {
+                event = Current::event(&mut self.current) => match event {
                     Event::Ready => self.ready(),
                     Event::Ended(end) => self.ended(end),
                     Event::NotWanted => self.stop_all(STOP_GRACE),
@@ -130,47 +111,7 @@ impl Actor for Supervisor {
     }
 }
 
-/// What happens to the core by itself.
-enum Event {
-    /// It said so, or has lived long enough.
-    Ready,
-    Ended(End),
-    /// Nobody took what was offered.
-    NotWanted,
-}
-
 impl Supervisor {
-    /// The next thing that happens to the core. Loses nothing when it is dropped.
-    async fn event(current: &mut Option<Current>) -> Event {
-        let Some(Current {
-            life,
-            waiting,
-            deadline,
-            offered_until,
-            stopping,
-            ..
-        }) = current
-        else {
-            return std::future::pending().await;
-        };
-        let Life { task, ready, .. } = life;
-        // One that was told to end is not ready any more, whatever it says: who waits hears how it ended.
-        let someone_waits = !waiting.is_empty() && !*stopping;
-        let offered_until = async {
-            match offered_until {
-                Some(instant) => tokio::time::sleep_until(*instant).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            ended = task => Event::Ended(ended.unwrap_or(End::Lost)),
-            () = ready.notified(), if someone_waits => Event::Ready,
-            () = tokio::time::sleep_until(*deadline), if someone_waits => Event::Ready,
-            () = offered_until => Event::NotWanted,
-        }
-    }
-
     fn launch(&mut self, launch: Launch) {
         let Launch {
             owner,
@@ -181,8 +122,11 @@ impl Supervisor {
         if self.quitting.is_some() {
             return answer([outcome], Outcome::Failed("The node is shutting down".into()));
         }
+        if mode == Mode::Resume && self.holder().is_some_and(|holder| holder != owner) {
+            return answer([outcome], Outcome::TakenOver);
+        }
         if let Some(Start { waiting, .. }) = self.next.take_if(|next| next.owner != owner) {
-            answer(waiting, Outcome::Failed(TAKEN_OVER.into()));
+            answer(waiting, Outcome::TakenOver);
         }
         // A start or restart that waits for the old core's end: another one of its kind changes nothing.
         if let Some(next) = &mut self.next {
@@ -206,7 +150,7 @@ impl Supervisor {
             Some(current) if current.stopping => self.next = Some(start),
             Some(current) if current.owner != owner => {
                 tracing::warn!("Xray core is taken over by a panel of another kind");
-                answer(current.waiting.drain(..), Outcome::Failed(TAKEN_OVER.into()));
+                answer(current.waiting.drain(..), Outcome::TakenOver);
                 current.stop(STOP_GRACE);
                 self.next = Some(start);
             }
@@ -234,6 +178,13 @@ impl Supervisor {
         }
     }
 
+    /// Whose core it is going to be, as things stand.
+    fn holder(&self) -> Option<Owner> {
+        let running = self.current.as_ref().filter(|current| !current.stopping);
+        let next = self.next.as_ref().map(|next| next.owner);
+        next.or(running.map(|current| current.owner))
+    }
+
     fn start(&mut self, start: Start) {
         let Start {
             owner,
@@ -241,14 +192,18 @@ impl Supervisor {
             config,
             waiting,
         } = start;
-        let Prepared { json, fingerprint } = config;
+        let Prepared {
+            json,
+            fingerprint,
+            sockets,
+        } = config;
         let json = match json {
             Ok(json) => json,
             Err(reason) => return self.failed(waiting, reason),
         };
         self.current = Some(Current {
             owner,
-            life: Life::begin(self.state.clone(), json),
+            life: Life::begin(self.state.clone(), json, sockets),
             waiting,
             deadline: Instant::now() + READY_TIMEOUT,
             by_restart: mode == Mode::Restart,
@@ -295,13 +250,13 @@ impl Supervisor {
     }
 
     fn offer(&mut self) {
-        match &mut self.current {
-            Some(current) if current.owner != Owner::Marzban => {}
-            Some(current) if current.may_change_hands() => {
+        let theirs = self.current.as_mut().filter(|current| current.owner == Owner::Marzban);
+        match theirs.filter(|current| current.may_change_hands()) {
+            Some(current) => {
                 current.offered_until.get_or_insert(Instant::now() + OFFER_TIMEOUT);
                 self.state.set_started(None);
             }
-            _ => self.stop(Owner::Marzban, STOP_GRACE),
+            None => self.stop(Owner::Marzban, STOP_GRACE),
         }
     }
 
@@ -322,43 +277,6 @@ impl Supervisor {
             current.stop(grace);
         }
         self.state.set_started(None);
-    }
-}
-
-impl Current {
-    /// Whether somebody waits for the outcome of a restart: another one changes nothing until then.
-    fn is_restarting(&self) -> bool {
-        self.by_restart && !self.waiting.is_empty()
-    }
-
-    /// Whether another panel may take it over: it is ready, and it is known what it runs.
-    fn may_change_hands(&self) -> bool {
-        !self.stopping && self.waiting.is_empty() && self.fingerprint.is_some()
-    }
-
-    fn runs(&self, config: &Prepared) -> bool {
-        self.fingerprint.is_some() && self.fingerprint == config.fingerprint
-    }
-
-    fn join(&mut self, more: Vec<OutcomeSender>) {
-        if self.waiting.len() < MAX_WAITING {
-            self.waiting.extend(more);
-        } else {
-            answer(more, Outcome::AlreadyStarted);
-        }
-    }
-
-    fn stop(&mut self, grace: Duration) {
-        self.stopping = true;
-        self.offered_until = None;
-        self.life.stop(grace);
-    }
-}
-
-fn answer(waiting: impl IntoIterator<Item = OutcomeSender>, outcome: Outcome) {
-    for sender in waiting {
-        // Whoever asked may have gone.
-        let _ = sender.send(outcome.clone());
     }
 }
 

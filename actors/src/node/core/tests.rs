@@ -73,14 +73,19 @@ impl Stage {
     }
 
     async fn launch_with(&self, mode: Mode, config: Vec<u8>) -> Outcome {
+        self.launch_for(Owner::Marzban, mode, config).await
+    }
+
+    async fn launch_for(&self, owner: Owner, mode: Mode, config: Vec<u8>) -> Outcome {
         let (outcome, told) = oneshot::channel();
         let fingerprint = Some(Fingerprint::of(&config));
         let config = Prepared {
             json: Ok(config),
             fingerprint,
+            sockets: Vec::new(),
         };
         let launch = Launch {
-            owner: Owner::Marzban,
+            owner,
             mode,
             config,
             outcome,
@@ -335,4 +340,49 @@ async fn a_core_dies_with_the_thread_that_forked_it() {
         assert!(Instant::now() < deadline, "the core has survived");
         sleep(Duration::from_millis(5)).await;
     }
+}
+
+#[tokio::test]
+async fn a_core_that_resumes_leaves_another_owners_alone() {
+    let stage = Stage::new(READY);
+    let launch = |owner, mode| stage.launch_for(owner, mode, b"{}".to_vec());
+    assert_eq!(launch(Owner::Marzban, Mode::Start).await, Outcome::Running);
+    assert_eq!(launch(Owner::Gozargah, Mode::Resume).await, Outcome::TakenOver);
+    assert!(stage.state.is_started_for(Owner::Marzban) && stage.pids().len() == 1);
+    assert_eq!(launch(Owner::Gozargah, Mode::Restart).await, Outcome::Running);
+    assert_eq!(launch(Owner::Gozargah, Mode::Resume).await, Outcome::Running);
+    assert!(stage.state.is_started_for(Owner::Gozargah) && stage.pids().len() == 3);
+}
+
+#[tokio::test]
+async fn a_start_that_waits_for_another_owners_core_is_not_displaced_by_it() {
+    let stage =
+        Stage::new("trap '' TERM; cat >/dev/null; echo 'core: Xray 1.2.3 started'; while :; do sleep 0.05; done");
+    let launch = |owner, mode| stage.launch_for(owner, mode, b"{}".to_vec());
+    assert_eq!(launch(Owner::Gozargah, Mode::Restart).await, Outcome::Running);
+    let (start, resumed) = tokio::join!(launch(Owner::Marzban, Mode::Start), async {
+        // Behind the start, which comes first.
+        tokio::task::yield_now().await;
+        launch(Owner::Gozargah, Mode::Resume).await
+    });
+    assert_eq!((start, resumed), (Outcome::Running, Outcome::TakenOver));
+    assert!(stage.state.is_started_for(Owner::Marzban) && stage.pids().len() == 2);
+}
+
+#[tokio::test]
+async fn what_waits_for_another_owners_core_is_not_offered() {
+    let stage =
+        Stage::new("trap '' TERM; cat >/dev/null; echo 'core: Xray 1.2.3 started'; while :; do sleep 0.05; done");
+    let launch = |owner, mode| stage.launch_for(owner, mode, b"{}".to_vec());
+    assert_eq!(launch(Owner::Gozargah, Mode::Restart).await, Outcome::Running);
+    let (start, ()) = tokio::join!(launch(Owner::Marzban, Mode::Start), async {
+        // Behind the start, which comes first.
+        tokio::task::yield_now().await;
+        stage.supervisor.ask(Offer).await.unwrap();
+    });
+    assert_eq!(start, Outcome::Failed("The core was stopped".into()));
+    stage
+        .eventually("no core is left", |stage| !stage.pids().into_iter().any(is_there))
+        .await;
+    assert_eq!(stage.pids().len(), 1);
 }

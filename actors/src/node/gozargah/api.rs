@@ -6,7 +6,7 @@ use super::fault::Fault;
 use super::generation::Generation;
 use super::latency::{self, Unavailable};
 use super::ledger::{Ledger, Owed};
-use super::live::{Current, Live};
+use super::live::{Core, Current, Live};
 use super::logs;
 use super::machine::Machine;
 use super::stats::{self, Query};
@@ -19,6 +19,7 @@ use kariz_proto::panel::{
     BackendStatsResponse, BaseInfoResponse, LatencyRequest, LatencyResponse, OnlineStatResponse, StatRequest,
     StatResponse, StatType, StatsOnlineIpListResponse, SystemStatsResponse, User, Users, UsersChunk,
 };
+use prost::Message as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,9 +32,10 @@ pub(super) type Counted = (StatResponse, Arc<Owed>);
 /// What the node says that it is: panels parse it, and send users in chunks from 0.2.0 on (`spec/node-panel.md`, 4.6).
 const NODE_VERSION: &str = "0.5.2";
 
-/// Most chunks of one call, and most users of all of them together.
+/// Most chunks of one call, most users of all of them together, and most bytes.
 const MAX_CHUNKS: usize = 100_000;
 const MAX_USERS: usize = 1_000_000;
+const MAX_CHUNK_BYTES: usize = 256 << 20;
 
 /// How long a question for the core's version waits after a start.
 const VERSION_PATIENCE: Duration = Duration::from_secs(2);
@@ -59,6 +61,7 @@ impl Api {
             backend,
             panel,
             session,
+            turn: self.live.take_turn(),
         };
         if let Err(fault) = self.ask(start).await {
             tracing::warn!("{panel}: a start is refused: {}", fault.text);
@@ -79,7 +82,11 @@ impl Api {
 
     pub(super) async fn stop(&self) -> Result<(), Fault> {
         self.exists_or_early()?;
-        self.backend.ask(StopBackend).await.map_err(|_| Fault::internal())
+        let turn = self.live.take_turn();
+        self.backend
+            .ask(StopBackend { turn })
+            .await
+            .map_err(|_| Fault::internal())
     }
 
     pub(super) async fn info(&self) -> BaseInfoResponse {
@@ -127,14 +134,14 @@ impl Api {
 
     /// Statistics of one kind, as the methods of G0 and G1 answer them.
     pub(super) async fn stats_of_kind(&self, kind: StatType, request: &StatRequest) -> Result<Counted, Fault> {
-        let core = self.core()?;
+        let core = self.core()?.api;
         let query = Query::of_kind(kind, request, self.generation)?;
         self.query(core, query, request.reset).await
     }
 
     /// Statistics as `GetStats` answers them.
     pub(super) async fn stats(&self, request: &StatRequest) -> Result<Counted, Fault> {
-        let core = self.core()?;
+        let core = self.core()?.api;
         self.query(core, Query::of(request, self.generation)?, request.reset)
             .await
     }
@@ -148,9 +155,7 @@ impl Api {
 
     /// How the core's outbounds reach the world, as its observatory sees it; with a name, the one of that tag.
     pub(super) async fn latencies(&self, request: LatencyRequest) -> Result<LatencyResponse, Fault> {
-        self.core()?;
-        let port = self.live.metrics().ok_or(Unavailable::NotMeasured);
-        let latencies = match port {
+        let latencies = match self.core()?.metrics.ok_or(Unavailable::NotMeasured) {
             Ok(port) => latency::of_outbounds(port, &request.name).await,
             Err(reason) => Err(reason),
         };
@@ -160,7 +165,7 @@ impl Api {
     }
 
     pub(super) async fn online(&self, request: StatRequest) -> Result<OnlineStatResponse, Fault> {
-        let core = self.core()?;
+        let core = self.core()?.api;
         let value = core.online(stats::online(&request.name, self.generation)?).await;
         Ok(OnlineStatResponse {
             value: value.map_err(|status| self.of_core(&status))?,
@@ -169,7 +174,7 @@ impl Api {
     }
 
     pub(super) async fn online_addresses(&self, request: StatRequest) -> Result<StatsOnlineIpListResponse, Fault> {
-        let core = self.core()?;
+        let core = self.core()?.api;
         let list = core
             .online_addresses(stats::online(&request.name, self.generation)?)
             .await;
@@ -180,7 +185,7 @@ impl Api {
     }
 
     pub(super) async fn backend_stats(&self) -> Result<BackendStatsResponse, Fault> {
-        let core = self.core()?;
+        let core = self.core()?.api;
         // The text decides what a panel does: it waits (`spec/node-panel.md`, 4.6).
         let said = core.system().await;
         let said = said.map_err(|status| Fault::sys_stats(self.generation, &status))?;
@@ -230,10 +235,10 @@ impl Api {
         Fault::of_core(self.generation, status)
     }
 
-    /// The API of the core that runs.
-    fn core(&self) -> Result<Arc<CoreApi>, Fault> {
+    /// The core that runs.
+    fn core(&self) -> Result<Core, Fault> {
         match self.live.get() {
-            Current::Up(core, _) => Ok(core),
+            Current::Up(core) => Ok(core),
             Current::Down => Err(Fault::no_core()),
             Current::None => Err(Fault::no_backend(self.generation)),
         }
@@ -257,6 +262,8 @@ pub(super) struct Chunks {
     /// What has come, by index.
     parts: std::collections::BTreeMap<u64, Vec<User>>,
     users: usize,
+    /// Of all of it, encoded.
+    bytes: usize,
     last: Option<u64>,
 }
 
@@ -265,9 +272,11 @@ impl Chunks {
     ///
     /// # Errors
     /// There are too many.
-    pub(super) fn add(&mut self, UsersChunk { users, index, last }: UsersChunk) -> Result<bool, Fault> {
+    pub(super) fn add(&mut self, chunk: UsersChunk) -> Result<bool, Fault> {
+        self.bytes += chunk.encoded_len();
+        let UsersChunk { users, index, last } = chunk;
         self.users += users.len();
-        if self.parts.len() >= MAX_CHUNKS || self.users > MAX_USERS {
+        if self.parts.len() >= MAX_CHUNKS || self.users > MAX_USERS || self.bytes > MAX_CHUNK_BYTES {
             return Err(Fault::bad_request("too many users"));
         }
         self.parts.insert(index, users);

@@ -146,7 +146,7 @@ mod tests {
             assert_eq!(answer, Err(Fault::no_session()));
         }
         let id = Uuid::parse_str(KEY).unwrap();
-        live.set_session(Some(Session { id, panel: PANEL }));
+        live.begin(Some(Session { id, panel: PANEL }));
         for transport in both {
             let answer = |headers: &HeaderMap| credential.check(headers, PANEL, transport);
             assert_eq!(answer(&named(&format!("Bearer {KEY}"))), Ok(()));

@@ -6,8 +6,13 @@ use futures_util::future::BoxFuture;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep};
 use tonic::Status;
+
+/// How long the next part of a body may take: room that is taken is taken from other panels.
+const PART_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The body.
 pub(super) struct Charged {
@@ -16,6 +21,8 @@ pub(super) struct Charged {
     /// A part that waits for its room.
     waiting: Option<(Bytes, BoxFuture<'static, Option<OwnedSemaphorePermit>>)>,
     taken: Option<OwnedSemaphorePermit>,
+    /// When a part has to have come.
+    deadline: Pin<Box<Sleep>>,
 }
 
 /// Has `body` take room in `all`, part by part, and give it back when it is dropped: then its message has been read.
@@ -25,6 +32,7 @@ pub(super) fn charged(body: Incoming, all: &BodyRoom) -> Charged {
         all: all.clone(),
         waiting: None,
         taken: None,
+        deadline: Box::pin(sleep(PART_TIMEOUT)),
     }
 }
 
@@ -34,7 +42,15 @@ impl Body for Charged {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if self.waiting.is_none() {
-            let frame = match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+            let frame = match Pin::new(&mut self.inner).poll_frame(cx) {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => {
+                    ready!(self.deadline.as_mut().poll(cx));
+                    let reason = format!("no part of the message within {PART_TIMEOUT:?}");
+                    return Poll::Ready(Some(Err(Status::deadline_exceeded(reason))));
+                }
+            };
+            let frame = match frame {
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => return Poll::Ready(Some(Err(Status::from_error(error.into())))),
                 None => return Poll::Ready(None),
@@ -63,6 +79,7 @@ impl Body for Charged {
             Some(taken) => taken.merge(room),
             None => self.taken = Some(room),
         }
+        self.deadline.as_mut().reset(Instant::now() + PART_TIMEOUT);
         Poll::Ready(Some(Ok(Frame::data(data))))
     }
 
@@ -72,5 +89,71 @@ impl Body for Charged {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::{StreamExt, stream};
+    use http_body_util::{BodyExt, StreamBody};
+    use hyper::client::conn::http2;
+    use hyper::service::service_fn;
+    use hyper::{Request, Response};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use std::convert::Infallible;
+    use tokio::io::duplex;
+
+    /// Sends parts, of which each comes after a pause, and then none any more; what the server makes of it, and after what time.
+    async fn sent(parts: usize, pause: Duration) -> (Result<usize, Status>, Duration) {
+        let (client, server) = duplex(1 << 20);
+        let room = BodyRoom::default();
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let all = room.clone();
+        let respond = service_fn(move |request: Request<Incoming>| {
+            let (tell, all) = (tell.clone(), all.clone());
+            async move {
+                let read = charged(request.into_body(), &all).collect().await;
+                tell.send(read.map(|whole| whole.to_bytes().len())).unwrap();
+                Ok::<_, Infallible>(Response::new(http_body_util::Empty::<Bytes>::new()))
+            }
+        });
+        let serving = tokio::spawn(async move {
+            let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            let _ = builder.serve_connection(TokioIo::new(server), respond).await;
+        });
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(client))
+            .await
+            .unwrap();
+        let driver = tokio::spawn(async { drop(connection.await) });
+        let begin = Instant::now();
+        let part = stream::iter(0..parts).then(move |_| async move {
+            sleep(pause).await;
+            Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[7; 100])))
+        });
+        let body = StreamBody::new(Box::pin(part.chain(stream::pending())));
+        let call = tokio::spawn(async move { sender.send_request(Request::new(body)).await.map(drop) });
+        let read = told.recv().await.unwrap();
+        let after = begin.elapsed();
+        assert_eq!(room.taken(), 0, "the room is not given back");
+        call.abort();
+        driver.abort();
+        serving.abort();
+        (read, after)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stands_still_is_given_up() {
+        let (read, after) = sent(1, Duration::ZERO).await;
+        assert_eq!(read.unwrap_err().code(), tonic::Code::DeadlineExceeded);
+        assert!((PART_TIMEOUT..2 * PART_TIMEOUT).contains(&after), "{after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_goes_on_is_not() {
+        let pause = PART_TIMEOUT * 2 / 3;
+        let (read, after) = sent(4, pause).await;
+        read.unwrap_err();
+        assert!(after >= 4 * pause + PART_TIMEOUT, "{after:?}");
     }
 }

@@ -1,8 +1,8 @@
 //! The core's API, over gRPC on this machine (`spec/xray.md`, API).
 
+use super::account::Account;
 use super::rpc::handler::handler_service_client::HandlerServiceClient;
 use super::rpc::stats::stats_service_client::StatsServiceClient;
-use super::users::Change;
 use kariz_proto::xray::app::proxyman::command::{AddUserOperation, AlterInboundRequest, RemoveUserOperation};
 use kariz_proto::xray::app::stats::command::{
     GetStatsOnlineIpListResponse, GetStatsRequest, QueryStatsRequest, Stat, SysStatsRequest, SysStatsResponse,
@@ -47,48 +47,43 @@ impl CoreApi {
         }
     }
 
-    /// Makes a change. What the core has already, or has not any more, is no error.
+    /// Lets a user in; whoever had his name there before is replaced.
     ///
     /// # Errors
     /// The core refuses it, or does not answer.
-    pub(super) async fn make(&self, change: &Change) -> Result<(), Status> {
-        if change.removes {
-            self.remove(change).await?;
-        }
-        match self.add(change).await {
+    pub(super) async fn add(&self, tag: &str, email: &str, account: &Account) -> Result<(), Status> {
+        let user = User {
+            level: 0,
+            email: email.to_owned(),
+            account: Some(account.message()),
+        };
+        let operation = TypedMessage::of(&AddUserOperation { user: Some(user) });
+        match self.alter(tag, operation.clone()).await {
             Err(status) if status.message().contains("already exists.") => {
-                self.remove(change).await?;
-                self.add(change).await
+                self.remove(tag, email).await?;
+                self.alter(tag, operation).await
             }
             added => added,
         }
     }
 
-    async fn add(&self, change: &Change) -> Result<(), Status> {
-        let Some(account) = &change.adds else { return Ok(()) };
-        let user = User {
-            level: 0,
-            email: change.email.clone(),
-            account: Some(account.message()),
+    /// Lets a user in no more. One who is not there is no error.
+    ///
+    /// # Errors
+    /// The core refuses it, or does not answer.
+    pub(super) async fn remove(&self, tag: &str, email: &str) -> Result<(), Status> {
+        let operation = RemoveUserOperation {
+            email: email.to_owned(),
         };
-        self.alter(change, TypedMessage::of(&AddUserOperation { user: Some(user) }))
-            .await
-    }
-
-    async fn remove(&self, change: &Change) -> Result<(), Status> {
-        let email = change.email.clone();
-        match self
-            .alter(change, TypedMessage::of(&RemoveUserOperation { email }))
-            .await
-        {
+        match self.alter(tag, TypedMessage::of(&operation)).await {
             Err(status) if status.message().contains("not found.") => Ok(()),
             removed => removed,
         }
     }
 
-    async fn alter(&self, change: &Change, operation: TypedMessage) -> Result<(), Status> {
+    async fn alter(&self, tag: &str, operation: TypedMessage) -> Result<(), Status> {
         let request = AlterInboundRequest {
-            tag: change.tag.clone(),
+            tag: tag.to_owned(),
             operation: Some(operation),
         };
         self.handler.clone().alter_inbound(request).await.map(drop)

@@ -47,8 +47,16 @@ const MAX_USER_STREAMS: usize = 16;
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 
-/// How long a head of HTTP/1.1 may take, and a connection be idle.
+/// How long a connection of HTTP/1.1 may be idle, and a head take.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Most bytes of a request's head over HTTP/1.1.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// How often a connection of HTTP/2 is asked whether there is still somebody, and how long the answer may take: a call that is
+/// under way holds its place until then.
+const PING_PERIOD: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The call that needs no session.
 const START: [(&Method, &str); 2] = [(&Method::POST, "/service.NodeService/Start"), (&Method::POST, "/start")];
@@ -119,8 +127,11 @@ impl Door {
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(IDLE_TIMEOUT)
+            .max_buf_size(MAX_HEAD_BYTES)
             .http2()
             .timer(TokioTimer::new())
+            .keep_alive_interval(PING_PERIOD)
+            .keep_alive_timeout(PING_TIMEOUT)
             .max_concurrent_streams(MAX_CALLS)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES);

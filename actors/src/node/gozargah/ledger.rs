@@ -2,10 +2,12 @@
 //! way (`spec/node-panel.md`, Rules for us). It is added to the next answers.
 
 use super::core_api::{CALL_TIMEOUT, CoreApi};
+use super::live::{Current, Live};
 use crate::shared::Guarded;
 use kariz_proto::xray::app::stats::command::Stat as Counter;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tonic::Status;
@@ -13,16 +15,27 @@ use tonic::Status;
 /// Most counters that are owed. Traffic of users beyond them is lost, and that is logged.
 pub(super) const MAX_COUNTERS: usize = 1 << 20;
 
+/// How long the counters of a core that is to end may take.
+const READ_OUT_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// What every counter of traffic has in its name.
 const TRAFFIC: &str = ">>>traffic>>>";
 
 /// What is owed, by the counters' names. Clones share it; it outlives every core.
 #[derive(Clone, Default)]
-pub(crate) struct Ledger(Arc<Guarded<HashMap<String, i64>>>);
+pub(crate) struct Ledger(Arc<Guarded<Book>>);
+
+#[derive(Default)]
+struct Book {
+    owed: HashMap<String, i64>,
+    /// Of the panel that it is for: what another one did not get is not added any more.
+    panel: u64,
+}
 
 /// Counters that were reset for an answer. They go back into the ledger when this is dropped, unless they were delivered.
 pub(super) struct Owed {
     ledger: Ledger,
+    panel: u64,
     counters: Guarded<Vec<Counter>>,
 }
 
@@ -39,13 +52,13 @@ impl Ledger {
         reset: bool,
     ) -> Result<(Vec<Counter>, Arc<Owed>), Status> {
         let (tell, told) = oneshot::channel();
-        let ledger = self.clone();
+        let (ledger, panel) = (self.clone(), self.panel());
         tokio::spawn(async move {
             let counted = core.counters(pattern.clone(), reset).await;
             let answer = counted.map(|mut counters| {
-                ledger.add_owed(&mut counters, &pattern, reset);
+                ledger.add_owed(&mut counters, &pattern, reset, panel);
                 let owed = if reset { counters.clone() } else { Vec::new() };
-                (counters, ledger.owed(owed))
+                (counters, ledger.owed(owed, panel))
             });
             // Dropped with whoever asked, it puts the counters back.
             let _ = tell.send(answer);
@@ -56,9 +69,26 @@ impl Ledger {
         }
     }
 
-    /// Notes what a core has counted that is about to end.
-    pub(super) fn add(&self, counters: impl IntoIterator<Item = Counter>) {
-        let mut owed = self.0.lock();
+    /// Reads out what the core that runs has counted: it is about to end, and there is none from now on.
+    pub(crate) async fn read_out(&self, live: &Live) {
+        let Current::Up(core) = live.get() else { return };
+        let panel = self.panel();
+        // From here on nobody else asks it.
+        live.set(Current::Down);
+        match timeout(READ_OUT_TIMEOUT, core.api.counters(String::new(), true)).await {
+            Ok(Ok(counters)) => self.add(counters, panel),
+            Ok(Err(status)) => tracing::warn!("the core's counters are lost: {}", status.message()),
+            Err(_) => tracing::warn!("the core's counters are lost: no answer within {READ_OUT_TIMEOUT:?}"),
+        }
+    }
+
+    /// Notes what `panel` has not heard of, if it is still the one that this is for.
+    fn add(&self, counters: impl IntoIterator<Item = Counter>, panel: u64) {
+        let mut book = self.0.lock();
+        if book.panel != panel {
+            return;
+        }
+        let owed = &mut book.owed;
         for Counter { name, value } in counters {
             if value == 0 || !name.contains(TRAFFIC) {
                 continue;
@@ -73,20 +103,28 @@ impl Ledger {
         }
     }
 
-    /// Forgets everything: it is not the next panel's.
-    pub(super) fn clear(&self) {
-        self.0.lock().clear();
+    /// Forgets everything, and what comes back later: from now on it is for another panel.
+    pub(super) fn begin_anew(&self) {
+        let mut book = self.0.lock();
+        book.owed.clear();
+        book.panel += 1;
+    }
+
+    /// Which panel it is for; the next one has another number.
+    pub(super) fn panel(&self) -> u64 {
+        self.0.lock().panel
     }
 
     /// Gauge: counters that are owed; at most [`MAX_COUNTERS`].
     pub(super) fn len(&self) -> usize {
-        self.0.lock().len()
+        self.0.lock().owed.len()
     }
 
-    /// Adds what is owed to `counters`; with `take` it is not owed any more.
-    fn add_owed(&self, counters: &mut Vec<Counter>, pattern: &str, take: bool) {
-        let mut owed = self.0.lock();
-        if owed.is_empty() {
+    /// Adds what is owed to `panel` to `counters`; with `take` it is not owed any more.
+    fn add_owed(&self, counters: &mut Vec<Counter>, pattern: &str, take: bool, panel: u64) {
+        let mut book = self.0.lock();
+        let Book { owed, panel: current } = &mut *book;
+        if owed.is_empty() || *current != panel {
             return;
         }
         let mut theirs: HashMap<String, i64> = match take {
@@ -97,7 +135,7 @@ impl Ledger {
                 .map(|(name, value)| (name.clone(), *value))
                 .collect(),
         };
-        drop(owed);
+        drop(book);
         for counter in &mut *counters {
             let more = theirs.remove(&counter.name).unwrap_or_default();
             counter.value = counter.value.saturating_add(more);
@@ -105,10 +143,11 @@ impl Ledger {
         counters.extend(theirs.into_iter().map(|(name, value)| Counter { name, value }));
     }
 
-    /// Counters that were reset for an answer.
-    pub(super) fn owed(&self, counters: Vec<Counter>) -> Arc<Owed> {
+    /// Counters that were reset for an answer to `panel`.
+    pub(super) fn owed(&self, counters: Vec<Counter>, panel: u64) -> Arc<Owed> {
         Arc::new(Owed {
             ledger: self.clone(),
+            panel,
             counters: Guarded::new(counters),
         })
     }
@@ -123,7 +162,7 @@ impl Owed {
 
 impl Drop for Owed {
     fn drop(&mut self) {
-        self.ledger.add(self.counters.lock().drain(..));
+        self.ledger.add(self.counters.lock().drain(..), self.panel);
     }
 }
 
@@ -146,16 +185,16 @@ mod tests {
     #[test]
     fn what_is_owed_is_added_once() {
         let ledger = Ledger::default();
-        ledger.add([counter("a", 5), counter("b", 0), counter("c", 7)]);
+        ledger.add([counter("a", 5), counter("b", 0), counter("c", 7)], 0);
         let mut counters = vec![counter("a", 1), counter("b", 2)];
-        ledger.add_owed(&mut counters, "user>>>", false);
+        ledger.add_owed(&mut counters, "user>>>", false, 0);
         let expected = [counter("a", 6), counter("b", 2), counter("c", 7)];
         assert_eq!(sorted(counters), expected);
         let mut taken = Vec::new();
-        ledger.add_owed(&mut taken, "user>>>a>>>", true);
+        ledger.add_owed(&mut taken, "user>>>a>>>", true, 0);
         assert_eq!(taken, [counter("a", 5)]);
         let mut rest = Vec::new();
-        ledger.add_owed(&mut rest, "", true);
+        ledger.add_owed(&mut rest, "", true, 0);
         assert_eq!(rest, [counter("c", 7)]);
         assert_eq!(ledger.len(), 0);
     }
@@ -163,13 +202,32 @@ mod tests {
     #[test]
     fn an_answer_that_got_lost_is_owed_again() {
         let ledger = Ledger::default();
-        drop(ledger.owed(vec![counter("a", 5)]));
-        let again = ledger.owed(vec![counter("a", 3)]);
+        drop(ledger.owed(vec![counter("a", 5)], 0));
+        let again = ledger.owed(vec![counter("a", 3)], 0);
         again.delivered();
         drop(again);
         let mut owed = Vec::new();
-        ledger.add_owed(&mut owed, "", true);
+        ledger.add_owed(&mut owed, "", true, 0);
         assert_eq!(owed, [counter("a", 5)]);
+    }
+
+    #[test]
+    fn what_one_panel_is_owed_no_other_is_told() {
+        let ledger = Ledger::default();
+        let first = ledger.panel();
+        let late = ledger.owed(vec![counter("a", 5)], first);
+        ledger.add([counter("b", 7)], first);
+        ledger.begin_anew();
+        assert_eq!(ledger.len(), 0);
+        drop(late);
+        assert_eq!(ledger.len(), 0, "an answer that got lost after the other panel came");
+        let second = ledger.panel();
+        drop(ledger.owed(vec![counter("c", 9)], second));
+        let mut told = Vec::new();
+        ledger.add_owed(&mut told, "", true, first);
+        assert_eq!(told, [], "to the first one's question");
+        ledger.add_owed(&mut told, "", true, second);
+        assert_eq!(told, [counter("c", 9)]);
     }
 
     #[test]
@@ -179,7 +237,7 @@ mod tests {
             name: "user>>>a>>>online".into(),
             value: 1,
         };
-        ledger.add([online]);
+        ledger.add([online], 0);
         assert_eq!(ledger.len(), 0);
     }
 }

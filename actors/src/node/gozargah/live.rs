@@ -11,15 +11,14 @@ use tokio::time::Instant;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Live {
     current: Arc<watch::Sender<Current>>,
+    start: Arc<watch::Sender<Start>>,
     /// When a panel was last answered as it wished.
     answered: Arc<watch::Sender<Option<Instant>>>,
-    /// Of the panel that started the backend (G0).
-    session: Arc<watch::Sender<Option<Session>>>,
-    /// The port of the core's metrics, if it measures latencies.
-    metrics: Arc<watch::Sender<Option<u16>>>,
+    /// How many calls to start or to stop have come in.
+    turns: Arc<watch::Sender<Turn>>,
 }
 
-/// Whether there is a backend, and the API of its core.
+/// Whether there is a backend, and its core.
 #[derive(Debug, Clone, Default)]
 pub(super) enum Current {
     /// No panel has started one.
@@ -27,9 +26,31 @@ pub(super) enum Current {
     None,
     /// Its core is not there at the moment.
     Down,
-    /// It runs, since then.
-    Up(Arc<CoreApi>, Instant),
+    /// It runs.
+    Up(Core),
 }
+
+/// A core that runs.
+#[derive(Debug, Clone)]
+pub(super) struct Core {
+    pub(super) api: Arc<CoreApi>,
+    /// Since when.
+    pub(super) since: Instant,
+    /// The port of its metrics, if it measures latencies.
+    pub(super) metrics: Option<u16>,
+}
+
+/// The start of the backend that there is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Start {
+    number: u64,
+    /// Of the panel that started it (G0).
+    session: Option<Session>,
+}
+
+/// A call to start or to stop: the later, the larger.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Turn(u64);
 
 impl Live {
     pub(super) fn get(&self) -> Current {
@@ -38,28 +59,37 @@ impl Live {
 
     /// The session of the panel that started the backend, if it has one.
     pub(super) fn session(&self) -> Option<Session> {
-        *self.session.borrow()
+        self.start.borrow().session
     }
 
-    /// For the backend's actor alone.
-    pub(super) fn set_session(&self, session: Option<Session>) {
-        self.session.send_replace(session);
+    /// A panel has started a backend. For the backend's actor alone.
+    pub(super) fn begin(&self, session: Option<Session>) {
+        self.start.send_modify(|start| {
+            start.number += 1;
+            start.session = session;
+        });
     }
 
-    /// The port of the core's metrics, if it measures latencies.
-    pub(super) fn metrics(&self) -> Option<u16> {
-        *self.metrics.borrow()
-    }
-
-    /// For the backend's actor alone.
-    pub(super) fn set_metrics(&self, port: Option<u16>) {
-        self.metrics.send_replace(port);
-    }
-
-    /// There is no backend any more, nor a session.
+    /// There is no backend any more, nor a session. For the backend's actor alone.
     pub(super) fn end(&self) {
-        self.set_session(None);
+        self.start.send_modify(|start| start.session = None);
         self.set(Current::None);
+    }
+
+    /// Takes a number for a call that starts or stops: whatever a call before it still waits for is not wanted any more.
+    pub(super) fn take_turn(&self) -> Turn {
+        let mut turn = Turn::default();
+        self.turns.send_modify(|last| {
+            last.0 += 1;
+            turn = *last;
+        });
+        turn
+    }
+
+    /// Resolves when there is a call to start or to stop that is later than `turn`.
+    pub(super) async fn is_overtaken(&self, turn: Turn) {
+        // The sender is this very value's.
+        let _ = self.turns.subscribe().wait_for(|last| *last > turn).await;
     }
 
     /// Notes that a panel was answered as it wished.
@@ -75,7 +105,7 @@ impl Live {
     /// Since when its core runs; `None` if it does not.
     pub(super) fn uptime(&self) -> Option<Duration> {
         match &*self.current.borrow() {
-            Current::Up(_, since) => Some(since.elapsed()),
+            Current::Up(core) => Some(core.since.elapsed()),
             Current::None | Current::Down => None,
         }
     }
@@ -92,10 +122,10 @@ impl Live {
         let _ = current.wait_for(|current| !matches!(current, Current::None)).await;
     }
 
-    /// Resolves when the backend that there is now has ended, or its session. Never, if there is none.
+    /// Resolves when the backend that there is now has ended, or was started anew. Never, if there is none.
     pub(super) fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
-        let (was_there, session) = (self.is_there(), self.session());
-        let (mut current, mut sessions) = (self.current.subscribe(), self.session.subscribe());
+        let (was_there, start) = (self.is_there(), *self.start.borrow());
+        let (mut current, mut starts) = (self.current.subscribe(), self.start.subscribe());
         // The senders live as long as the node.
         async move {
             if !was_there {
@@ -103,7 +133,7 @@ impl Live {
             }
             tokio::select! {
                 _ = current.wait_for(|current| matches!(current, Current::None)) => {}
-                _ = sessions.wait_for(|now| *now != session) => {}
+                _ = starts.wait_for(|now| *now != start) => {}
             }
         }
     }

@@ -38,6 +38,18 @@ impl Users {
         }
     }
 
+    /// Puts all of them, and returns who had their names before: nobody, or a user as he was before the first of them.
+    pub(super) fn update(&mut self, users: impl IntoIterator<Item = User>) -> BTreeMap<String, Option<User>> {
+        let mut before = BTreeMap::new();
+        for user in users {
+            before
+                .entry(user.email.clone())
+                .or_insert_with(|| self.get(&user.email).cloned());
+            self.put(user);
+        }
+        before
+    }
+
     pub(super) fn get(&self, email: &str) -> Option<&User> {
         self.0.get(email)
     }
@@ -174,6 +186,30 @@ mod tests {
         ];
         assert_eq!(changes, expected);
         assert_eq!(before.changes_to(&before, &inbounds()), []);
+    }
+
+    #[test]
+    fn a_user_who_comes_twice_changes_once() {
+        let mut users = Users::new([user("8.bob", ID, "a", &["trojan"]), user("9.eve", ID, "e", &["trojan"])]);
+        let before = users.update([
+            user("8.bob", ID, "b", &["trojan"]),
+            user("7.ann", ID, "n", &["trojan"]),
+            user("9.eve", ID, "e", &[]),
+            user("8.bob", ID, "c", &["trojan"]),
+            user("7.ann", ID, "n", &[]),
+            user("9.eve", ID, "e", &["trojan"]),
+        ]);
+        let inbounds = inbounds();
+        let changes = before
+            .iter()
+            .flat_map(|(email, before)| changes(email, before.as_ref(), users.get(email), &inbounds));
+        let changes: Vec<_> = changes.collect();
+        assert_eq!(told(&changes), ["trojan -+ 8.bob"]);
+        assert_eq!(
+            changes[0].adds,
+            Some(Account::Trojan { password: "c".into() }),
+            "the last one counts"
+        );
     }
 
     #[test]

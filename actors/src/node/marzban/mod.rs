@@ -19,7 +19,7 @@ pub use fuzz::{fuzz_node_body, fuzz_node_config};
 use self::fields::{Fields, Refused};
 use self::logs::Follow;
 use self::prepare::Unusable;
-use super::core::{Mode, Outcome, Owner};
+use super::core::{Mode, Outcome, Owner, TAKEN_OVER};
 use super::gozargah::{Connection, Door};
 use super::http::{self, Answer, BodyFault, Content, Head, Incoming};
 use super::session::{Connect, Disconnect, NodeSession, StartCore, StopCore};
@@ -279,6 +279,7 @@ impl Panel {
         match timeout(OUTCOME_TIMEOUT, told).await {
             Ok(Ok(Outcome::Running)) => Ok(self.status(None).await),
             Ok(Ok(Outcome::AlreadyStarted)) => Ok(detail(StatusCode::SERVICE_UNAVAILABLE, "Xray is started already")),
+            Ok(Ok(Outcome::TakenOver)) => Ok(detail(StatusCode::SERVICE_UNAVAILABLE, TAKEN_OVER)),
             Ok(Ok(Outcome::Failed(reason))) => Ok(detail(StatusCode::SERVICE_UNAVAILABLE, &reason)),
             Ok(Err(_)) => Err(Crash),
             Err(_) => Ok(detail(

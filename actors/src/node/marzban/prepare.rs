@@ -3,9 +3,9 @@
 use super::ascii;
 use super::read_json::{self, Unreadable};
 use super::transform::{self, Additions};
-use crate::node::core::{Fingerprint, Prepared};
+use crate::node::core::{Fingerprint, Prepared, sockets};
 use crate::node::settings::Settings;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::net::IpAddr;
 
 /// Why there is nothing for the core.
@@ -47,5 +47,10 @@ pub(super) fn prepare(config: &str, settings: &Settings, panel: IpAddr) -> Resul
         Ok(json) if settings.soft_takeover => Some(Fingerprint::of(json)),
         _ => None,
     };
-    Ok(Prepared { json, fingerprint })
+    let inbounds = config.get("inbounds").and_then(Value::as_array);
+    Ok(Prepared {
+        json,
+        fingerprint,
+        sockets: sockets::of(inbounds.into_iter().flatten()),
+    })
 }

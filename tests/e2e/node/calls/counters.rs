@@ -8,13 +8,13 @@ use kariz_proto::panel::{BaseInfoResponse, Empty, StatRequest, StatResponse, Sta
 use rustix::process::{Pid, Signal, kill_process};
 
 /// What is moved each way.
-const BYTES: u64 = 100_000;
+pub(super) const BYTES: u64 = 100_000;
 
 /// Most bytes that a protocol adds to a connection.
 const FRAMING: u64 = 1_000;
 
 /// What the panel hears of the first user, up and down.
-async fn counted(panel: &Caller, reset: bool) -> Result<u64> {
+pub(super) async fn counted(panel: &Caller, reset: bool) -> Result<u64> {
     let request = StatRequest {
         name: "1.alice".into(),
         reset,
@@ -28,7 +28,7 @@ async fn counted(panel: &Caller, reset: bool) -> Result<u64> {
         .sum())
 }
 
-fn about(bytes: u64, times: u64) -> bool {
+pub(super) fn about(bytes: u64, times: u64) -> bool {
     (times * BYTES..=times * (BYTES + FRAMING)).contains(&bytes)
 }
 

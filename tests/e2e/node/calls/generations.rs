@@ -1,12 +1,11 @@
 //! Where generations of nodes answer differently (`spec/node-panel.md`, 4.3): each row of the table, in both.
 
 use super::{Stage, WIRES};
-use crate::harness::bridge::KEY;
 use crate::harness::calls::*;
 use crate::harness::node::{gone, runs};
 use crate::harness::*;
 use kariz_proto::panel::{
-    Backend, Empty, Log, Proxy, StatRequest, StatResponse, StatType, SystemStatsResponse, User, Vless,
+    Backend, BaseInfoResponse, Empty, Log, Proxy, StatRequest, StatResponse, StatType, SystemStatsResponse, User, Vless,
 };
 
 /// gRPC's codes.
@@ -196,10 +195,7 @@ pub(super) async fn keep_alive(scene: Scene, generation: &str) -> Result<()> {
         keep_alive: KEEP_ALIVE.as_secs(),
         ..stage.backend()
     };
-    stage
-        .panel
-        .ok::<kariz_proto::panel::BaseInfoResponse>(START, &start)
-        .await?;
+    stage.panel.ok::<BaseInfoResponse>(START, &start).await?;
     let core = stage.node.core()?;
     let begin = Instant::now();
     let stranger = Caller {
@@ -230,13 +226,51 @@ pub(super) async fn keep_alive(scene: Scene, generation: &str) -> Result<()> {
                 "stopped after {:?}",
                 begin.elapsed()
             );
-            stage
-                .panel
-                .headers
-                .iter()
-                .any(|(_, value)| value == KEY)
-                .then_some(())
-                .context("the panel has its key")
+            let outcome = stage.panel.call(STATS, &StatRequest::default()).await?;
+            ensure!(
+                outcome.told() == (500, "backend not initialized"),
+                "the backend is still there: {outcome:?}"
+            );
+            Ok(())
         }
     }
+}
+
+/// A stream of logs is a call that goes well when it ends; for as long as it lasts it is none.
+pub(super) async fn log_streams(scene: Scene) -> Result<()> {
+    const KEEP_ALIVE: Duration = secs(4);
+    for wire in WIRES {
+        let stage = stage(&scene, "g3").await?;
+        let start = Backend {
+            keep_alive: KEEP_ALIVE.as_secs(),
+            ..stage.backend()
+        };
+        let panel = stage.panel.over(wire);
+        let begin = Instant::now();
+        panel.ok::<BaseInfoResponse>(START, &start).await?;
+        let core = stage.node.core()?;
+        let (logs, driver) = panel.send(LOGS, &Empty {}).await?;
+        ensure!(logs.status() == 200, "{logs:?}");
+        tokio::time::sleep(KEEP_ALIVE / 2).await;
+        drop((logs, driver));
+        let ended = Instant::now();
+        if begin.elapsed() < KEEP_ALIVE - millis(500) {
+            tokio::time::sleep_until((begin + KEEP_ALIVE + millis(500)).into()).await;
+            ensure!(
+                runs(core) || ended.elapsed() >= KEEP_ALIVE,
+                "over {wire:?}: the end of the stream did not count"
+            );
+        }
+        gone(core, 2 * KEEP_ALIVE + SOON).await?;
+
+        // One that goes on keeps nothing alive.
+        panel.ok::<BaseInfoResponse>(START, &start).await?;
+        let core = stage.node.core()?;
+        let (logs, _driver) = panel.send(LOGS, &Empty {}).await?;
+        ensure!(logs.status() == 200, "{logs:?}");
+        gone(core, 2 * KEEP_ALIVE)
+            .await
+            .with_context(|| format!("over {wire:?}: with a stream that goes on"))?;
+    }
+    Ok(())
 }

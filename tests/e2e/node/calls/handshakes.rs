@@ -2,6 +2,7 @@
 //! us and 4.6).
 
 use super::{Stage, WIRES};
+use crate::harness::bridge::KEY;
 use crate::harness::calls::*;
 use crate::harness::https::{Https, Login};
 use crate::harness::panel::Panel;
@@ -71,24 +72,60 @@ pub(super) async fn narrowed(scene: Scene) -> Result<()> {
 
 /// Connections that show no key are few and do not last, and whoever has shown one is not put out by them.
 pub(super) async fn strangers(scene: Scene) -> Result<()> {
-    /// More than there may be.
+    /// As many as there may be, and how many come.
+    const MAX_STRANGERS: usize = 128;
     const STRANGERS: usize = 200;
     /// Twice the time that one has.
     const GONE: Duration = secs(20);
     let stage = Stage::keyed(&scene, &[]).await?;
-    let (known, _driver) = stage.panel.send(INFO, &Empty {}).await?;
-    ensure!(known.status() == 200, "{known:?}");
+    let mut known = Https::open(stage.node.address, &stage.panel.login).await?;
+    let ask = format!("GET /info HTTP/1.1\r\nhost: x\r\nx-api-key: {KEY}\r\n\r\n");
+    known.ask(ask.as_bytes()).await?.expect(200)?;
     let mut open = Vec::new();
+    let begin = Instant::now();
     for _ in 0..STRANGERS {
         let mut stranger = Https::open(stage.node.address, &stage.panel.login).await?;
         stranger.send(b"GET /info HTTP/1.1\r\nhost: x\r\n").await?;
         open.push(stranger);
     }
+    // Those that had to give way have ended.
+    let (mut ends, more) = open.split_at_mut(STRANGERS - MAX_STRANGERS);
+    for stranger in ends.iter_mut() {
+        stranger.end(SOON).await.context("one too many stays")?;
+    }
+    ends = more;
+    if begin.elapsed() < GONE / 2 {
+        let last = ends.last_mut().context("there are some")?;
+        ensure!(last.end(millis(300)).await.is_err(), "the last one had to give way");
+    }
+    known
+        .ask(ask.as_bytes())
+        .await?
+        .expect(200)
+        .context("whoever has shown a key")?;
     stage.panel.ok::<BaseInfoResponse>(INFO, &Empty {}).await?;
-    let begin = Instant::now();
-    for mut stranger in open {
+    for stranger in ends {
         let left = GONE.saturating_sub(begin.elapsed()) + secs(1);
         stranger.end(left).await.context("a stranger stays")?;
     }
-    stage.panel.ok::<BaseInfoResponse>(INFO, &Empty {}).await.map(drop)
+    known
+        .ask(ask.as_bytes())
+        .await?
+        .expect(200)
+        .context("whoever has shown a key")
+        .map(drop)
+}
+
+/// A body that nobody reads takes the refusal before it not back.
+pub(super) async fn refused_at_length(scene: Scene) -> Result<()> {
+    const BODY_BYTES: usize = 8 << 20;
+    let stage = Stage::keyed(&scene, &[]).await?;
+    for (key, status) in [("", 401), ("x-api-key: 9d0e6f6e-52ac-4a0f-8d0b-0f9c3c1f6a01\r\n", 403)] {
+        let mut panel = Https::open(stage.node.address, &stage.panel.login).await?;
+        let head = format!("POST /start HTTP/1.1\r\nhost: x\r\n{key}content-length: {BODY_BYTES}\r\n\r\n");
+        panel.send(head.as_bytes()).await?;
+        panel.send(&vec![0; BODY_BYTES]).await?;
+        panel.answer(false).await?.expect(status)?;
+    }
+    Ok(())
 }

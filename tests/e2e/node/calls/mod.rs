@@ -3,6 +3,7 @@
 //! logs and files.
 
 mod auth;
+mod cores;
 mod counters;
 mod files;
 mod generations;
@@ -39,6 +40,8 @@ pub fn trials() -> Vec<Trial> {
         .once("every_handshake_and_every_wire", handshakes::offers)
         .once("one_protocol_alone", handshakes::narrowed)
         .once("strangers_keep_no_panel_out", handshakes::strangers)
+        .once("a_refusal_is_read_behind_a_large_body", handshakes::refused_at_length)
+        .once("log_streams_count_when_they_end", generations::log_streams)
         .once("counters_outlive_cores", counters::outlive_cores)
         .once("counters_outlive_lost_answers", counters::outlive_lost_answers)
         .once("counters_are_not_another_panels", counters::of_another_panel)
@@ -49,7 +52,12 @@ pub fn trials() -> Vec<Trial> {
             "marzban_and_sessions_take_the_core_from_each_other",
             takeover::between_families,
         )
+        .once("a_take_over_loses_no_counters", takeover::counters)
+        .once("a_restart_takes_nothing_from_another_family", takeover::restart)
+        .once("logs_end_when_another_panel_starts", takeover::logs)
         .once("one_connection_for_both_families", takeover::one_connection)
+        .once("a_core_may_take_its_time", cores::slow)
+        .once("sockets_of_killed_cores_are_removed", cores::sockets)
         .done()
 }
 

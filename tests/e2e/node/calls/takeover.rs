@@ -1,14 +1,17 @@
 //! Marzban's panels and those of sessions at one port (`spec/node-panel.md`, Rules for us): who starts owns the core.
 
-use super::Stage;
+use super::counters::{BYTES, about, counted};
+use super::{Stage, WIRES};
 use crate::harness::calls::*;
 use crate::harness::https::{Https, Login};
 use crate::harness::node::gone;
 use crate::harness::panel::{Panel, request};
+use crate::harness::xray::Users;
 use crate::harness::*;
 use http_body_util::BodyExt;
 use kariz_proto::panel::{BaseInfoResponse, Empty, StatRequest, StatResponse};
 use prost::Message;
+use rustix::process::{Pid, Signal, kill_process};
 
 pub(super) async fn between_families(scene: Scene) -> Result<()> {
     let stage = Stage::certified(&scene, &[]).await?;
@@ -63,6 +66,79 @@ pub(super) async fn between_families(scene: Scene) -> Result<()> {
         marzban.started().await? && stage.node.core()? == core,
         "its core does not run"
     );
+    Ok(())
+}
+
+/// What a core of sessions has counted is told when its panel comes back.
+pub(super) async fn counters(scene: Scene) -> Result<()> {
+    let stage = Stage::certified(&scene, &[]).await?;
+    stage.start().await?;
+    let target = Target::echo(&scene)?;
+    let users = Users::start(&scene, stage.inbounds, target.address()).await?;
+    users.through_vless(&scene, BYTES).await?;
+    let mut marzban = Panel::connect(&stage.node).await?;
+    let config = stage.inbounds.panel_config().to_string();
+    marzban.start(&config).await?.expect(200)?;
+    let session = stage.start().await?.session_id;
+    let panel = stage.panel.with("authorization", format!("Bearer {session}"));
+    let total = counted(&panel, true).await?;
+    ensure!(about(total, 2), "{total}");
+    Ok(())
+}
+
+/// Sessions whose core comes back after its death leave a panel of Marzban what it has: its control, and its core.
+pub(super) async fn restart(scene: Scene) -> Result<()> {
+    let stage = Stage::certified(&scene, &[]).await?;
+    stage.start().await?;
+    let mut marzban = Panel::connect(&stage.node).await?;
+    let core = stage.node.core()?;
+    kill_process(
+        Pid::from_raw(core.try_into()?).context("a pid is positive")?,
+        Signal::KILL,
+    )?;
+    let look = || async {
+        let now = stage.node.core()?;
+        (now != core).then_some(now).context("it is the one that was killed")
+    };
+    let (core, _) = eventually(BACK, "another core", look).await?;
+    marzban
+        .ping()
+        .await
+        .context("the session that has not started anything yet")?;
+
+    // Killed once more, and while it is to come back the other panel starts.
+    kill_process(
+        Pid::from_raw(core.try_into()?).context("a pid is positive")?,
+        Signal::KILL,
+    )?;
+    gone(core, SOON).await?;
+    let config = stage.inbounds.panel_config().to_string();
+    marzban.start(&config).await?.expect(200)?;
+    let core = stage.node.core()?;
+    // Longer than the pauses before restarts.
+    tokio::time::sleep(secs(1)).await;
+    ensure!(
+        stage.node.core()? == core && marzban.started().await?,
+        "its core was taken"
+    );
+    Ok(())
+}
+
+/// Whoever starts has the core for itself: others hear of it no more.
+pub(super) async fn logs(scene: Scene) -> Result<()> {
+    let stage = Stage::keyed(&scene, &[]).await?;
+    for wire in WIRES {
+        stage.start().await?;
+        let panel = stage.panel.over(wire);
+        let (logs, _driver) = panel.send(LOGS, &Empty {}).await?;
+        ensure!(logs.status() == 200, "{logs:?}");
+        let other = Caller {
+            source: Some(scene.address().ip()),
+            ..panel
+        };
+        other.ok::<BaseInfoResponse>(START, &stage.backend()).await?;
+        within(SOON, "the end of the logs", logs.into_body().collect()).await??;
+    }
     Ok(())
 }
 

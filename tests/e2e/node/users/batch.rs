@@ -13,6 +13,7 @@ pub(super) fn trials() -> Vec<Trial> {
         .once("a_bad_one_of_a_thousand_over_grpc", |scene| thousand(scene, "grpc"))
         .once("a_bad_one_of_a_thousand_over_rest", |scene| thousand(scene, "rest"))
         .once("chunks_are_accepted_whose_stream_ends_late", late)
+        .once("credentials_change_hands", hands)
         .done()
 }
 
@@ -108,6 +109,65 @@ async fn late(scene: Scene) -> Result<()> {
         .await?;
     for door in doors.all() {
         door.move_data(&scene, stage.echo(), 1_000).await?;
+    }
+    Ok(())
+}
+
+/// Credentials that go from one name to another let in whoever has them last, whatever comes first.
+async fn hands(scene: Scene) -> Result<()> {
+    const PAIRS: u64 = 10;
+    const ROUNDS: usize = 6;
+    let stage = Stage::new(&scene, &PROTOCOLS).await?;
+    let members: Vec<Member> = (0..2 * PAIRS).map(|number| Member::new(number, &PROTOCOLS)).collect();
+    let mut panel = stage.started("grpc", &members).await?;
+    let ways = members.iter().zip(stage.servers.iter().cycle());
+    let ways: Vec<_> = ways.map(|(member, server)| (member, *server)).collect();
+    let doors = Doors::start(&scene, &ways).await?;
+    let named = |member: &Member, email: String| Member {
+        email,
+        ..member.clone()
+    };
+    let mut last = members.clone();
+    for round in 0..ROUNDS {
+        // Half of them swap their names; the others get new ones, and those of before are gone.
+        let mut now = Vec::new();
+        for pair in last.chunks(2) {
+            let [one, other] = pair else { bail!("pairs") };
+            now.extend(match round % 2 {
+                0 => [named(one, other.email.clone()), named(other, one.email.clone())],
+                _ => [one, other].map(|member| named(member, format!("{}.{round}", member.email))),
+            });
+        }
+        let how = if round < ROUNDS / 2 {
+            Sync::Replace
+        } else {
+            Sync::Chunked
+        };
+        let gone = last
+            .iter()
+            .filter(|member| now.iter().all(|one| one.email != member.email));
+        let mut users = told(&now);
+        if how == Sync::Chunked {
+            // Whoever comes twice is what he is told to be last.
+            users.extend(now.iter().take(3).map(Member::told_removed));
+            users.extend(told(&now[..3]));
+            users.extend(gone.map(Member::told_removed));
+        }
+        panel.sync(how, &users).await?;
+        for (door, (member, server)) in doors.all().iter().zip(&ways) {
+            let moved = door.move_data(&scene, stage.echo(), 1_000).await;
+            moved.with_context(|| format!("round {round}: {} through {:?}", member.id, server.protocol))?;
+        }
+        last = now;
+    }
+    // Counted for the name that it has now.
+    let usage = panel.usage(true).await?;
+    for member in &last {
+        ensure!(
+            usage.get(&member.email).is_some_and(|moved| moved.uplink >= 1_000),
+            "{}: {usage:?}",
+            member.email
+        );
     }
     Ok(())
 }

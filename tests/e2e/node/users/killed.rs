@@ -1,6 +1,6 @@
 //! A core that is killed again and again while its users change.
 
-use super::{Stage, suite};
+use super::{Stage, suite, told};
 use crate::harness::bridge::{Bridge, Sync};
 use crate::harness::doors::Doors;
 use crate::harness::protocol::{Member, Protocol};
@@ -10,7 +10,10 @@ use rustix::process::{Pid, Signal as Kill, kill_process};
 use std::cell::Cell;
 
 pub(super) fn trials() -> Vec<Trial> {
-    suite().once("survive_a_core_that_is_killed", killed).done()
+    suite()
+        .once("survive_a_core_that_is_killed", killed)
+        .once("survive_a_core_that_hangs", hanging)
+        .done()
 }
 
 const PROTOCOLS: [Protocol; 3] = [Protocol::Vmess, Protocol::Vless, Protocol::Trojan];
@@ -35,6 +38,41 @@ async fn killed(scene: Scene) -> Result<()> {
     }
     for (door, _) in outs {
         door.expect_shut(stage.echo()).await?;
+    }
+    Ok(())
+}
+
+/// A core that stops to answer while users change is replaced, long before it would have been found out otherwise.
+async fn hanging(scene: Scene) -> Result<()> {
+    /// Twice what a call has, and the core then has to end.
+    const REPLACED: Duration = secs(2 * (5 + 2));
+    let stage = Stage::new(&scene, &PROTOCOLS).await?;
+    let members: Vec<Member> = (0..USERS).map(|number| Member::new(number, &PROTOCOLS)).collect();
+    let ways = members.iter().zip(stage.servers.iter().cycle());
+    let ways: Vec<_> = ways.map(|(member, server)| (member, *server)).collect();
+    let doors = Doors::start(&scene, &ways).await?;
+    let mut panel = stage.started("grpc", &[]).await?;
+    let core = stage.node.core()?;
+    kill_process(
+        Pid::from_raw(core.try_into()?).context("a pid is positive")?,
+        Kill::STOP,
+    )?;
+    let begin = Instant::now();
+    // The library gives up after ten seconds; what the node has taken, it has.
+    let synced = panel.sync(Sync::Replace, &told(&members)).await;
+    let replaced = || async {
+        let now = stage.node.core()?;
+        (now != core).then_some(()).context("it is the one that hangs")
+    };
+    eventually(BACK, "another core", replaced).await?;
+    ensure!(
+        begin.elapsed() < REPLACED,
+        "replaced after {:?} ({synced:?})",
+        begin.elapsed()
+    );
+    for door in doors.all() {
+        let moves = || door.move_data(&scene, stage.echo(), 1_000);
+        eventually(BACK, "a user who was told of gets through", moves).await?;
     }
     Ok(())
 }

@@ -1,21 +1,21 @@
 //! Cores come and go: started with what the panel started, read out before they end, started again when they have died.
 
 use super::{Backend, MIN_PAUSE, OWNER};
-use crate::node::core::{Launch, Mode, Outcome, Owner, Prepared};
+use crate::node::core::{Launch, Mode, Outcome, Owner, Prepared, TAKEN_OVER};
 use crate::node::gozargah::config::Ports;
 use crate::node::gozargah::core_api::CoreApi;
 use crate::node::gozargah::fault::Fault;
 use crate::node::gozargah::generation::Generation;
 use crate::node::gozargah::health::Health;
-use crate::node::gozargah::live::Current;
+use crate::node::gozargah::live::{Core, Current};
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long a core that has started may take until its API answers.
-const API_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a core that lives may take until its API answers: it may have much to read.
+const API_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Time between two questions whether it does.
 const API_POLL: Duration = Duration::from_millis(5);
@@ -29,16 +29,13 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// A core that has run for this long counts as one that runs.
 const STABLE_AFTER: Duration = Duration::from_secs(60);
 
-/// How long the counters of a core that is to end may take.
-const READ_OUT_TIMEOUT: Duration = Duration::from_secs(1);
-
 /// Most bytes of a core's last lines that a panel is told: over gRPC they go into a header.
 const MAX_TAIL_BYTES: usize = 4 << 10;
 
 impl Backend {
-    /// Starts a core with what is to run now, in the place of one that runs.
-    pub(super) async fn run(&mut self) -> Result<(), Fault> {
-        self.read_out().await;
+    /// Starts a core with what is to run now, in the place of one that runs. [`Mode::Resume`] leaves that of another owner.
+    pub(super) async fn run(&mut self, mode: Mode) -> Result<(), Fault> {
+        self.ledger.read_out(&self.live).await;
         let mut last = String::new();
         let mut lines = self.state.logs.reader_of_new(self.state.settings.startup_log_lines);
         for _ in 0..MAX_PORTS {
@@ -56,21 +53,34 @@ impl Backend {
             if running.generated.is_wanted() {
                 running.generated.write(json.clone());
             }
+            let config = Prepared {
+                json: Ok(json),
+                fingerprint: None,
+                sockets: running.config.sockets(),
+            };
             self.live.set(Current::Down);
-            match self.launch(json).await? {
+            match self.launch(mode, config).await? {
                 Outcome::Running | Outcome::AlreadyStarted => {
                     let api = CoreApi::at(port);
-                    self.answers(&api).await?;
+                    // What happens to it from here on is seen when it is looked for the next time.
                     self.started.mark_unchanged();
+                    self.answers(&api).await?;
                     let api = Arc::new(api);
                     let mut measures = false;
                     if let Some(running) = &mut self.running {
                         running.health = Some(Health::of(api.clone()));
                         measures = running.config.measures();
                     }
-                    self.live.set_metrics(measures.then_some(metrics));
-                    self.live.set(Current::Up(api, Instant::now()));
+                    self.live.set(Current::Up(Core {
+                        api,
+                        since: Instant::now(),
+                        metrics: measures.then_some(metrics),
+                    }));
                     return Ok(());
+                }
+                Outcome::TakenOver => {
+                    self.give_up();
+                    return Err(Fault::start(TAKEN_OVER));
                 }
                 Outcome::Failed(reason) if ports.are_taken(&reason) => last = reason,
                 Outcome::Failed(reason) => {
@@ -83,27 +93,11 @@ impl Backend {
         Err(Fault::start(format!("failed to start xray: {last}{tail}")))
     }
 
-    /// Reads out what the core that runs has counted: it is about to end.
-    pub(super) async fn read_out(&mut self) {
-        let Current::Up(api, _) = self.live.get() else { return };
-        // From here on nobody else asks it.
-        self.live.set(Current::Down);
-        match timeout(READ_OUT_TIMEOUT, api.counters(String::new(), true)).await {
-            Ok(Ok(counters)) => self.ledger.add(counters),
-            Ok(Err(status)) => tracing::warn!("the core's counters are lost: {}", status.message()),
-            Err(_) => tracing::warn!("the core's counters are lost: no answer within {READ_OUT_TIMEOUT:?}"),
-        }
-    }
-
-    async fn launch(&mut self, json: Vec<u8>) -> Result<Outcome, Fault> {
+    async fn launch(&mut self, mode: Mode, config: Prepared) -> Result<Outcome, Fault> {
         let (outcome, told) = oneshot::channel();
-        let config = Prepared {
-            json: Ok(json),
-            fingerprint: None,
-        };
         let launch = Launch {
             owner: OWNER,
-            mode: Mode::Restart,
+            mode,
             config,
             outcome,
         };
@@ -118,13 +112,15 @@ impl Backend {
                 sleep(API_POLL).await;
             }
         };
-        match timeout(API_PATIENCE, asked).await {
-            Ok(()) if self.state.is_started_for(OWNER) => Ok(()),
-            Ok(()) => Err(Fault::start(
-                "failed to start xray: the core ended right after its start",
-            )),
-            Err(_) => Err(Fault::start("failed to start xray: the core's API does not answer")),
-        }
+        let why_not = tokio::select! {
+            asked = timeout(API_PATIENCE, asked) => match asked {
+                Ok(()) if self.state.is_started_for(OWNER) => return Ok(()),
+                Ok(()) => "the core ended right after its start",
+                Err(_) => "the core's API does not answer",
+            },
+            () = self.live.is_overtaken(self.turn) => "it was overtaken by a later call",
+        };
+        Err(Fault::start(format!("failed to start xray: {why_not}")))
     }
 
     /// Notices that the core has died, or that another kind of panel has taken it.
@@ -132,13 +128,16 @@ impl Backend {
         let owner = *self.started.borrow_and_update();
         match (owner, &self.running) {
             (None, Some(running)) if running.again_at.is_none() => self.run_later(),
-            (Some(Owner::Marzban), Some(_)) => {
-                tracing::warn!("the core was taken away by a panel of another kind");
-                self.running = None;
-                self.live.end();
-            }
+            (Some(Owner::Marzban), Some(_)) => self.give_up(),
             _ => {}
         }
+    }
+
+    /// Leaves the core to a panel of another kind.
+    fn give_up(&mut self) {
+        tracing::warn!("the core was taken away by a panel of another kind");
+        self.running = None;
+        self.live.end();
     }
 
     pub(super) async fn start_again(&mut self) {
@@ -146,7 +145,7 @@ impl Backend {
         if self.running.is_none() {
             return;
         }
-        if let Err(fault) = self.run().await {
+        if let Err(fault) = self.run(Mode::Resume).await {
             tracing::error!("{}", fault.text);
             self.run_later();
         }

@@ -13,10 +13,11 @@ use super::generated::Generated;
 use super::health::Health;
 use super::inbound::Inbound;
 use super::ledger::Ledger;
-use super::live::{Current, Live};
+use super::live::{Live, Turn};
 use super::log_files::LogFiles;
 use super::users::{Users, complaints};
-use crate::node::core::{Owner, Stop, Supervisor};
+use crate::node::core::{Mode, Owner, Stop, Supervisor};
+use crate::node::session::{Displace, NodeSession};
 use crate::node::state::{Session, State};
 use kameo::prelude::*;
 use kariz_proto::panel::{BackendType, User};
@@ -47,10 +48,14 @@ pub(crate) struct Backend {
     state: Arc<State>,
     live: Live,
     supervisor: ActorRef<Supervisor>,
+    /// Of panels of the other kind.
+    session: ActorRef<NodeSession>,
     started: watch::Receiver<Option<Owner>>,
     ledger: Ledger,
     /// Whose traffic the ledger has.
     counted_for: Option<IpAddr>,
+    /// The last call to start or to stop that was looked at.
+    turn: Turn,
     /// Of the last core.
     ports: Option<Ports>,
     /// When memory goes back to the host: users come in large messages, which have been read and thrown away.
@@ -84,10 +89,13 @@ pub(super) struct StartBackend {
     pub(super) panel: IpAddr,
     /// The id of the panel's session, where it has one (G0).
     pub(super) session: Option<Uuid>,
+    pub(super) turn: Turn,
 }
 
 /// Stops it, and forgets configuration and users.
-pub(super) struct StopBackend;
+pub(super) struct StopBackend {
+    pub(super) turn: Turn,
+}
 
 /// Changes users.
 pub(super) enum SyncUsers {
@@ -98,10 +106,13 @@ pub(super) enum SyncUsers {
 }
 
 impl Actor for Backend {
-    type Args = (Arc<State>, Live, Ledger, ActorRef<Supervisor>);
+    type Args = (Arc<State>, Live, Ledger, ActorRef<Supervisor>, ActorRef<NodeSession>);
     type Error = Infallible;
 
-    async fn on_start((state, live, ledger, supervisor): Self::Args, _: ActorRef<Self>) -> Result<Self, Infallible> {
+    async fn on_start(
+        (state, live, ledger, supervisor, session): Self::Args,
+        _: ActorRef<Self>,
+    ) -> Result<Self, Infallible> {
         // A predecessor took its users with it: the panel starts anew when it hears that there is no backend.
         live.end();
         let _ = supervisor.tell(STOP).await;
@@ -110,8 +121,10 @@ impl Actor for Backend {
             state,
             live,
             supervisor,
+            session,
             ledger,
             counted_for: None,
+            turn: Turn::default(),
             ports: None,
             tidy_at: None,
             running: None,
@@ -174,7 +187,9 @@ impl Backend {
             backend,
             panel,
             session,
+            turn,
         } = start;
+        self.turn = turn;
         if BackendType::try_from(backend.r#type) != Ok(BackendType::Xray) {
             return Err(Fault::start("invalid backend type"));
         }
@@ -185,7 +200,9 @@ impl Backend {
         }
         let inbounds: Vec<Inbound> = config.inbounds().cloned().collect();
         warn(&backend.users, &inbounds);
-        self.read_out().await;
+        // An error says that the session's actor is being restarted. Then another panel may keep a session without a core.
+        let _ = self.session.ask(Displace).await;
+        self.ledger.read_out(&self.live).await;
         self.running = Some(Running {
             generated: Generated::at(self.state.settings.generated.clone()),
             _log_files: LogFiles::begin(&self.state, config.log_paths()),
@@ -200,12 +217,11 @@ impl Backend {
         });
         // What was counted is the panel's at whose call it was: another one has other users.
         if self.counted_for.replace(panel) != Some(panel) {
-            self.live.set(Current::Down);
-            self.ledger.clear();
+            self.ledger.begin_anew();
         }
-        self.live.set_session(session.map(|id| Session { id, panel }));
+        self.live.begin(session.map(|id| Session { id, panel }));
         self.live.touch();
-        let started = self.run().await;
+        let started = self.run(Mode::Restart).await;
         // The panel waited for it: its time begins now.
         self.live.touch();
         match (&started, &self.running) {
@@ -216,7 +232,7 @@ impl Backend {
     }
 
     async fn stop(&mut self) {
-        self.read_out().await;
+        self.ledger.read_out(&self.live).await;
         self.running = None;
         self.live.end();
         // An error says that the supervisor is being restarted, and that stops its core.
@@ -260,7 +276,8 @@ impl Message<StartBackend> for Backend {
 impl Message<StopBackend> for Backend {
     type Reply = ();
 
-    async fn handle(&mut self, StopBackend: StopBackend, _: &mut Context<Self, ()>) {
+    async fn handle(&mut self, StopBackend { turn }: StopBackend, _: &mut Context<Self, ()>) {
+        self.turn = turn;
         self.tidy_at = Some(Instant::now() + TIDY_AFTER);
         self.stop().await;
     }
@@ -271,6 +288,11 @@ impl Message<SyncUsers> for Backend {
 
     async fn handle(&mut self, sync: SyncUsers, _: &mut Context<Self, Self::Reply>) -> Self::Reply {
         self.tidy_at = Some(Instant::now() + TIDY_AFTER);
-        self.sync(sync).await
+        let synced = self.sync(sync).await;
+        if synced.is_ok() {
+            // It may have taken long, and the panel waited for it.
+            self.live.touch();
+        }
+        synced
     }
 }

@@ -1,6 +1,7 @@
 //! Users change: first what the next core will have, then the core that runs.
 
-use super::{Backend, Running, SyncUsers, warn};
+use super::{Backend, SyncUsers, lost, warn};
+use crate::node::gozargah::account::Account;
 use crate::node::gozargah::core_api::CoreApi;
 use crate::node::gozargah::fault::Fault;
 use crate::node::gozargah::generation::Generation;
@@ -34,15 +35,23 @@ impl Backend {
             }
             SyncUsers::Update(users) => {
                 warn(&users, &running.inbounds);
-                users.into_iter().flat_map(|user| running.update(user)).collect()
+                let before = running.users.update(users);
+                let of_one = |(email, before): (&String, &Option<User>)| {
+                    changes(email, before.as_ref(), running.users.get(email), &running.inbounds).collect::<Vec<_>>()
+                };
+                before.iter().flat_map(of_one).collect()
             }
         };
         running.generated.is_behind = true;
-        let Current::Up(api, _) = self.live.get() else {
+        let Current::Up(core) = self.live.get() else {
             // The next core has them.
             return Ok(());
         };
-        match make(&api, changes).await {
+        let made = tokio::select! {
+            made = make(&core.api, changes) => made,
+            () = lost(&mut self.running) => Made::Stuck,
+        };
+        match made {
             Made::All => return Ok(()),
             Made::NeedsRestart => tracing::warn!("the core takes no users while it runs: it is restarted with them"),
             Made::Stuck => {
@@ -54,17 +63,8 @@ impl Backend {
     }
 }
 
-impl Running {
-    /// Takes a user over; returns what has to change at the core.
-    fn update(&mut self, user: User) -> Vec<Change> {
-        let before = self.users.get(&user.email);
-        let changes = changes(&user.email, before, Some(&user), &self.inbounds).collect();
-        self.users.put(user);
-        changes
-    }
-}
-
 /// What became of changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Made {
     /// They are made, but for those that the core has its own objections to.
     All,
@@ -74,28 +74,70 @@ enum Made {
     Stuck,
 }
 
-/// Makes changes at the core.
+/// Makes changes at the core. Whoever goes is gone before anybody comes: a credential that goes from one user to another would
+/// else be taken from both.
 async fn make(api: &CoreApi, changes: Vec<Change>) -> Made {
-    let made = stream::iter(changes).map(|change| async move { (api.make(&change).await, change) });
-    let mut made = made.buffer_unordered(CHANGES_AT_A_TIME);
-    let mut needs_restart = false;
+    let (mut removals, mut additions) = (Vec::new(), Vec::new());
+    for Change {
+        tag,
+        email,
+        removes,
+        adds,
+    } in changes
+    {
+        let call = |account| Call {
+            tag: tag.clone(),
+            email: email.clone(),
+            account,
+        };
+        removals.extend(removes.then(|| call(None)));
+        additions.extend(adds.map(|account| call(Some(account))));
+    }
+    let removed = all(api, removals).await;
+    if removed == Made::Stuck {
+        return removed;
+    }
+    match all(api, additions).await {
+        Made::All => removed,
+        other => other,
+    }
+}
+
+/// A call that lets a user in with an account, or without one no more.
+struct Call {
+    tag: String,
+    email: String,
+    account: Option<Account>,
+}
+
+/// Makes calls, a number of them at a time.
+async fn all(api: &CoreApi, calls: Vec<Call>) -> Made {
+    let make = |call: Call| async move {
+        let Call { tag, email, account } = &call;
+        let answer = match account {
+            Some(account) => api.add(tag, email, account).await,
+            None => api.remove(tag, email).await,
+        };
+        (answer, call)
+    };
+    let mut answers = stream::iter(calls).map(make).buffer_unordered(CHANGES_AT_A_TIME);
+    let mut made = Made::All;
     loop {
-        let Ok(next) = timeout(STUCK_AFTER, made.next()).await else {
+        let Ok(next) = timeout(STUCK_AFTER, answers.next()).await else {
             return Made::Stuck;
         };
-        let Some((outcome, change)) = next else { break };
-        if let Err(status) = outcome {
+        let Some((answer, Call { tag, email, .. })) = next else {
+            return made;
+        };
+        if let Err(status) = answer {
             if is_silence(&status) {
                 return Made::Stuck;
             }
-            needs_restart |= is_structural(&status);
-            let (email, tag) = (change.email, change.tag);
+            if is_structural(&status) {
+                made = Made::NeedsRestart;
+            }
             tracing::warn!("user {email} at the inbound {tag}: {}", status.message());
         }
-    }
-    match needs_restart {
-        true => Made::NeedsRestart,
-        false => Made::All,
     }
 }
 

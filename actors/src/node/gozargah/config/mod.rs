@@ -8,7 +8,9 @@ mod private;
 use super::inbound::{Inbound, Kind};
 use super::log_files::LogPaths;
 use super::users::Users;
+use crate::node::core::sockets;
 use serde_json::{Map, Value, json};
+use std::path::PathBuf;
 
 /// Tag of the inbound that carries the core's API.
 const API_INBOUND: &str = "API_INBOUND";
@@ -109,6 +111,11 @@ impl CoreConfig {
     /// The files that the panel wants the core's lines in.
     pub(super) fn log_paths(&self) -> &LogPaths {
         &self.log_paths
+    }
+
+    /// Unix sockets that the core listens on.
+    pub(super) fn sockets(&self) -> Vec<PathBuf> {
+        sockets::of(self.inbounds.iter().map(|(inbound, _)| inbound))
     }
 
     /// What the core gets: its API and metrics at `ports`, and `users` in the inbounds that take them.

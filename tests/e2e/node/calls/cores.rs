@@ -1,0 +1,127 @@
+//! Cores that are slow, hang, or leave something behind (`spec/node-panel.md`, Rules for us and 4.4).
+
+use super::{Stage, backend};
+use crate::harness::bridge::KEY;
+use crate::harness::calls::*;
+use crate::harness::https::Login;
+use crate::harness::node::{Setup, gone};
+use crate::harness::panel::Panel;
+use crate::harness::{provision, *};
+use kariz_proto::panel::{BaseInfoResponse, Empty, StatRequest, StatResponse};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use tokio::net::UnixStream;
+
+fn kill(core: u32) -> Result<()> {
+    let pid = Pid::from_raw(core.try_into()?).context("a pid is positive")?;
+    Ok(kill_process(pid, Signal::KILL)?)
+}
+
+/// Another core than `last`.
+async fn next_core(stage: &Stage, last: u32) -> Result<u32> {
+    let look = || async {
+        let core = stage.node.core()?;
+        ensure!(core != last, "it is the one that was killed");
+        Ok(core)
+    };
+    Ok(eventually(BACK, "another core", look).await?.0)
+}
+
+/// A core that reads for longer than the node waits for its ready line; and a call that does not wait for it.
+pub(super) async fn slow(scene: Scene) -> Result<()> {
+    /// Longer than a core has for its ready line, and the API of one that has said it for its first answers.
+    const PAUSE_S: u32 = 9;
+    let (core, never) = (scene.file("xray"), scene.file("never"));
+    let script = format!(
+        "#!/bin/sh\nif [ \"$1\" = run ]; then\n[ -e {} ] && exec sleep 1000\nsleep {PAUSE_S}\nfi\nexec {} \"$@\"\n",
+        never.display(),
+        provision::xray()?.display()
+    );
+    std::fs::write(&core, script)?;
+    std::fs::set_permissions(&core, std::fs::Permissions::from_mode(0o755))?;
+    let mut setup = Setup::new(&scene, &core)?;
+    setup.set("API_KEY", KEY).unset("SSL_CLIENT_CERT_FILE");
+    let login = Login::anonymous(rustls::ALL_VERSIONS)?;
+    let stage = Stage::begin(&scene, &mut setup, &[], login).await?;
+    let panel = stage.panel.with("x-api-key", KEY);
+    let info: BaseInfoResponse = panel.ok(START, &stage.backend()).await?;
+    ensure!(info.started, "{info:?}");
+
+    // The next one never gets that far. A panel that stops it, and one that starts another, need not wait.
+    std::fs::write(&never, "")?;
+    let core = stage.node.core()?;
+    kill(core)?;
+    let core = next_core(&stage, core).await?;
+    let hears = || async {
+        let outcome = panel.call(STATS, &StatRequest::default()).await?;
+        (!outcome.is_ok())
+            .then_some(())
+            .context("the core that is gone is asked")
+    };
+    eventually(SOON, "the core is not there", hears).await?;
+    std::fs::remove_file(&never)?;
+    let begin = Instant::now();
+    panel.ok::<BaseInfoResponse>(START, &stage.backend()).await?;
+    // Of its own pause; the core before it would have had a minute.
+    ensure!(begin.elapsed() < 2 * secs(PAUSE_S.into()), "{:?}", begin.elapsed());
+    gone(core, SOON).await?;
+    panel.ok::<StatResponse>(STATS, &StatRequest::default()).await?;
+    panel.ok::<Empty>(STOP, &Empty {}).await.map(drop)
+}
+
+/// The socket that a killed core leaves does not keep the next one from listening there.
+pub(super) async fn sockets(scene: Scene) -> Result<()> {
+    // The path of a socket is short.
+    let folder = tempfile::tempdir()?;
+    let (socket, other) = (folder.path().join("vless.sock"), folder.path().join("file"));
+    std::fs::write(&other, "no socket")?;
+    let stage = Stage::keyed(&scene, &[]).await?;
+    let listening = |mut config: Value| {
+        config["inbounds"][1]["listen"] = format!("{},0666", socket.display()).into();
+        config
+    };
+    let config = listening(stage.inbounds.empty_config());
+    stage.panel.ok::<BaseInfoResponse>(START, &backend(&config)).await?;
+    is_open(&socket).await?;
+    let core = stage.node.core()?;
+    kill(core)?;
+    next_core(&stage, core).await?;
+    is_open(&socket).await?;
+    eventually(SOON, "the core answers", || async {
+        stage.panel.ok::<StatResponse>(STATS, &StatRequest::default()).await
+    })
+    .await?;
+    ensure!(
+        !stage.node.process.log().contains("address already in use"),
+        "a start failed"
+    );
+
+    // So it is with panels of the other kind, which start a core again themselves.
+    stage.panel.ok::<Empty>(STOP, &Empty {}).await?;
+    let certified = Stage::certified(&scene, &[]).await?;
+    let mut panel = Panel::connect(&certified.node).await?;
+    let config = listening(certified.inbounds.panel_config());
+    panel.start(&config.to_string()).await?.expect(200)?;
+    is_open(&socket).await?;
+    let core = certified.node.core()?;
+    kill(core)?;
+    gone(core, SOON).await?;
+    ensure!(socket.exists(), "the core has removed its socket itself");
+    let starts = || async {
+        let answer = panel.beside().start(&config.to_string()).await?;
+        answer.expect(200)
+    };
+    eventually(SOON, "the core starts again", starts).await?;
+    is_open(&socket).await?;
+    ensure!(other.exists(), "something else was removed");
+    Ok(())
+}
+
+async fn is_open(socket: &Path) -> Result<()> {
+    let connect = || async { Ok(UnixStream::connect(socket).await?) };
+    eventually(SOON, "somebody listens at the socket", connect)
+        .await
+        .map(drop)
+}
