@@ -37,8 +37,10 @@ const MAX_HANDSHAKES: usize = 128;
 /// Most connections of panels that have shown their certificate. What comes on top is closed.
 const MAX_CONNECTIONS: usize = 1024;
 
-/// How long a connection is silent before the kernel asks whether there is still somebody.
+/// How long a connection is silent before the kernel asks whether there is still somebody, and how long nothing of what was written
+/// may be taken.
 const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
+const TAKEN_WITHIN: Duration = Duration::from_secs(120);
 
 /// Most connections that are over here and not yet there. What comes on top is closed at once.
 const MAX_LINGERING: usize = 256;
@@ -260,7 +262,8 @@ fn keep_alive(stream: &TcpStream) {
         sockopt::set_socket_keepalive(stream, true)?;
         sockopt::set_tcp_keepidle(stream, KEEP_ALIVE_AFTER)?;
         sockopt::set_tcp_keepintvl(stream, KEEP_ALIVE_AFTER / 4)?;
-        sockopt::set_tcp_keepcnt(stream, 4)
+        sockopt::set_tcp_keepcnt(stream, 4)?;
+        sockopt::set_tcp_user_timeout(stream, TAKEN_WITHIN.as_millis().try_into().unwrap_or(u32::MAX))
     };
     if let Err(error) = set() {
         tracing::debug!("no keep-alive: {error}");

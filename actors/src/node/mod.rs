@@ -24,8 +24,9 @@
 //! | core supervisor | owns the core's process | always | the core is stopped; the panel sees that it is not started, and restarts it |
 //!
 //! Requests that only ask (`/`, `/ping`) read a [`State`] and touch no actor. Log lines go through a ring that nobody is
-//! ever awaited for. Messages go from left to right only; the supervisor awaits nobody. It knows whose panel's the core is, and
-//! who has lost it learns that from the [`State`].
+//! ever awaited for. Messages go from left to right only: the backend tells the session when it takes the core, both tell the
+//! supervisor what to do, and that awaits nobody. It knows whose panel's the core is; the backend learns from the [`State`] when it
+//! has lost it, and the session that takes it over has what it counted read out before (`Live`, `Ledger`).
 
 pub mod certificate;
 pub mod settings;
@@ -125,7 +126,8 @@ pub enum Failure {
 }
 
 impl Node {
-    /// Listens, and serves panels from then on. `give_back` is called now and then after much memory was freed, on this thread. Has to be called on a tokio runtime, which the actors then live on.
+    /// Listens, and serves panels from then on. `give_back` is called now and then after much memory was freed, on this thread. Has to
+    /// be called on a tokio runtime, which the actors then live on.
     ///
     /// # Errors
     /// See [`StartError`].

@@ -1,6 +1,6 @@
 //! The actor that knows which panel controls the core (`spec/node-marzban.md`, 1.4).
 //!
-//! Whatever acts on the core goes through here, in the order in which it came: a panel whose place was taken while its
+//! Whatever these panels do to the core goes through here, in the order in which it came: a panel whose place was taken while its
 //! configuration was being read can no longer start anything.
 
 use super::core::{Launch, Mode, Offer, OutcomeSender, Owner, Prepared, Stop, Supervisor};
@@ -118,7 +118,7 @@ impl Message<StartCore> for NodeSession {
             return false;
         }
         if self.state.is_started_for(Owner::Gozargah) {
-            self.ledger.read_out(&self.live).await;
+            self.live.read_out(&self.ledger).await;
         }
         let launch = Launch {
             owner: Owner::Marzban,

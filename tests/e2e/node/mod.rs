@@ -6,6 +6,7 @@
 mod bridge;
 mod calls;
 mod core;
+mod dotenv;
 mod environment;
 mod golden;
 mod growth;
@@ -43,6 +44,7 @@ pub fn trials() -> Vec<Trial> {
         launch::trials(),
         process::trials(),
         hostile::trials(),
+        dotenv::trials(),
         environment::trials(),
         pair::trials(),
         golden::trials(),

@@ -1,5 +1,5 @@
 //! Unix sockets that a core listens on: one that was killed leaves their files behind, and no other core could listen there
-//! (`spec/xray.md`, Configuration; `spec/node-panel.md`, 4.4).
+//! (`spec/xray.md`, Process; `spec/node-panel.md`, 4.4).
 
 use serde_json::Value;
 use std::fs;
@@ -12,7 +12,9 @@ use tokio::net::UnixStream;
 pub(crate) fn of<'a>(inbounds: impl IntoIterator<Item = &'a Value>) -> Vec<PathBuf> {
     let path = |inbound: &Value| {
         let listen = inbound["listen"].as_str().filter(|listen| listen.starts_with('/'))?;
-        listen.split(',').next().map(PathBuf::from)
+        // A mode may follow, behind the only comma.
+        let path = listen.split_once(',').filter(|(_, mode)| !mode.contains(','));
+        Some(PathBuf::from(path.map_or(listen, |(path, _)| path)))
     };
     inbounds.into_iter().filter_map(path).collect()
 }
@@ -46,12 +48,13 @@ mod tests {
         let inbounds = [
             json!({ "listen": "/run/a" }),
             json!({ "listen": "/run/b,0666" }),
+            json!({ "listen": "/run/a,b,0666" }),
             json!({ "listen": "@abstract" }),
             json!({ "listen": "127.0.0.1" }),
             json!({ "listen": 7 }),
             json!("no inbound"),
         ];
-        assert_eq!(of(&inbounds), [PathBuf::from("/run/a"), PathBuf::from("/run/b")]);
+        assert_eq!(of(&inbounds), ["/run/a", "/run/b", "/run/a,b,0666"].map(PathBuf::from));
     }
 
     #[tokio::test]

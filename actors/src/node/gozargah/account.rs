@@ -30,6 +30,16 @@ pub(super) enum BadCredential {
 }
 
 impl Account {
+    /// By what the core knows whoever has it, among those of the same inbound.
+    pub(super) fn credential(&self) -> &[u8] {
+        match self {
+            Self::Vmess { id } | Self::Vless { id, .. } => id.as_bytes(),
+            Self::Trojan { password } | Self::Shadowsocks { password, .. } => password.as_bytes(),
+            Self::Shadowsocks2022 { key } => key.as_bytes(),
+            Self::Hysteria { auth } => auth.as_bytes(),
+        }
+    }
+
     /// The account at `inbound`; `None` if the panel gave no credentials for its protocol, which newer panels write as
     /// empty ones.
     ///

@@ -1,6 +1,6 @@
 //! The calls, whichever transport they come over.
 
-use super::backend::{Backend, StartBackend, StopBackend, SyncUsers};
+use super::backend::{Backend, StartBackend, StopBackend, SyncUsers, Wanted};
 use super::core_api::CoreApi;
 use super::fault::Fault;
 use super::generation::Generation;
@@ -23,8 +23,10 @@ use prost::Message as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 use tonic::Status;
+use uuid::Uuid;
 
 /// An answer with counters, and what has to be told of its delivery.
 pub(super) type Counted = (StatResponse, Arc<Owed>);
@@ -57,13 +59,11 @@ pub(super) struct Api {
 impl Api {
     pub(super) async fn start(&self, backend: panel::Backend, panel: IpAddr) -> Result<BaseInfoResponse, Fault> {
         let session = (self.generation == Generation::G0).then(Session::new_id);
-        let start = StartBackend {
-            backend,
-            panel,
-            session,
-            turn: self.live.take_turn(),
+        let outcome = match Wanted::read(backend) {
+            Ok(wanted) => self.start_core(wanted, panel, session).await,
+            Err(fault) => Err(fault),
         };
-        if let Err(fault) = self.ask(start).await {
+        if let Err(fault) = outcome {
             tracing::warn!("{panel}: a start is refused: {}", fault.text);
             return Err(fault);
         }
@@ -80,13 +80,22 @@ impl Api {
         Ok(info)
     }
 
+    async fn start_core(&self, wanted: Wanted, panel: IpAddr, session: Option<Uuid>) -> Result<(), Fault> {
+        let (answer, answered) = oneshot::channel();
+        let start = StartBackend {
+            wanted,
+            panel,
+            session,
+            answer,
+        };
+        // Errors say that the actor has broken down.
+        self.backend.tell(start).await.map_err(|_| Fault::internal())?;
+        answered.await.map_err(|_| Fault::internal())?
+    }
+
     pub(super) async fn stop(&self) -> Result<(), Fault> {
         self.exists_or_early()?;
-        let turn = self.live.take_turn();
-        self.backend
-            .ask(StopBackend { turn })
-            .await
-            .map_err(|_| Fault::internal())
+        self.backend.ask(StopBackend).await.map_err(|_| Fault::internal())
     }
 
     pub(super) async fn info(&self) -> BaseInfoResponse {

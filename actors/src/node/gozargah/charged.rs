@@ -1,18 +1,14 @@
 //! The body of a call over gRPC, which takes room among the bodies of all calls for as long as it is held.
 
-use crate::node::http::BodyRoom;
+use crate::node::http::{BODY_TIMEOUT, BodyRoom};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
 use tonic::Status;
-
-/// How long the next part of a body may take: room that is taken is taken from other panels.
-const PART_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The body.
 pub(super) struct Charged {
@@ -21,7 +17,7 @@ pub(super) struct Charged {
     /// A part that waits for its room.
     waiting: Option<(Bytes, BoxFuture<'static, Option<OwnedSemaphorePermit>>)>,
     taken: Option<OwnedSemaphorePermit>,
-    /// When a part has to have come.
+    /// When a part has to have come: room that is taken is taken from other panels.
     deadline: Pin<Box<Sleep>>,
 }
 
@@ -32,7 +28,7 @@ pub(super) fn charged(body: Incoming, all: &BodyRoom) -> Charged {
         all: all.clone(),
         waiting: None,
         taken: None,
-        deadline: Box::pin(sleep(PART_TIMEOUT)),
+        deadline: Box::pin(sleep(BODY_TIMEOUT)),
     }
 }
 
@@ -46,7 +42,7 @@ impl Body for Charged {
                 Poll::Ready(frame) => frame,
                 Poll::Pending => {
                     ready!(self.deadline.as_mut().poll(cx));
-                    let reason = format!("no part of the message within {PART_TIMEOUT:?}");
+                    let reason = format!("no part of the message within {BODY_TIMEOUT:?}");
                     return Poll::Ready(Some(Err(Status::deadline_exceeded(reason))));
                 }
             };
@@ -79,7 +75,7 @@ impl Body for Charged {
             Some(taken) => taken.merge(room),
             None => self.taken = Some(room),
         }
-        self.deadline.as_mut().reset(Instant::now() + PART_TIMEOUT);
+        self.deadline.as_mut().reset(Instant::now() + BODY_TIMEOUT);
         Poll::Ready(Some(Ok(Frame::data(data))))
     }
 
@@ -102,6 +98,7 @@ mod tests {
     use hyper::{Request, Response};
     use hyper_util::rt::{TokioExecutor, TokioIo};
     use std::convert::Infallible;
+    use std::time::Duration;
     use tokio::io::duplex;
 
     /// Sends parts, of which each comes after a pause, and then none any more; what the server makes of it, and after what time.
@@ -146,14 +143,14 @@ mod tests {
     async fn a_body_that_stands_still_is_given_up() {
         let (read, after) = sent(1, Duration::ZERO).await;
         assert_eq!(read.unwrap_err().code(), tonic::Code::DeadlineExceeded);
-        assert!((PART_TIMEOUT..2 * PART_TIMEOUT).contains(&after), "{after:?}");
+        assert!((BODY_TIMEOUT..2 * BODY_TIMEOUT).contains(&after), "{after:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_goes_on_is_not() {
-        let pause = PART_TIMEOUT * 2 / 3;
+        let pause = BODY_TIMEOUT * 2 / 3;
         let (read, after) = sent(4, pause).await;
         read.unwrap_err();
-        assert!(after >= 4 * pause + PART_TIMEOUT, "{after:?}");
+        assert!(after >= 4 * pause + BODY_TIMEOUT, "{after:?}");
     }
 }

@@ -47,12 +47,6 @@ const MAX_USER_STREAMS: usize = 16;
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 
-/// How long a connection of HTTP/1.1 may be idle, and a head take.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
-
-/// Most bytes of a request's head over HTTP/1.1.
-const MAX_HEAD_BYTES: usize = 64 << 10;
-
 /// How often a connection of HTTP/2 is asked whether there is still somebody, and how long the answer may take: a call that is
 /// under way holds its place until then.
 const PING_PERIOD: Duration = Duration::from_secs(30);
@@ -126,8 +120,8 @@ impl Door {
         builder
             .http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(IDLE_TIMEOUT)
-            .max_buf_size(MAX_HEAD_BYTES)
+            .header_read_timeout(http::IDLE_TIMEOUT)
+            .max_buf_size(http::MAX_HEAD_BYTES)
             .http2()
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_PERIOD)

@@ -134,6 +134,11 @@ impl Fault {
         }
     }
 
+    /// The core does not run, for this reason.
+    pub(super) fn not_started(reason: &str) -> Self {
+        Self::start(format!("failed to start xray: {reason}"))
+    }
+
     /// The core could not be started.
     pub(super) fn start(reason: impl ToString) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unknown, reason.to_string())

@@ -58,11 +58,20 @@ fn fuzz_backend(backend: Backend) {
         assert_eq!(emails.len(), count, "somebody is there twice");
     }
     // From nobody to all of them, and back.
-    let nobody = Users::default();
-    let adds = nobody.changes_to(&users, &known);
-    assert!(adds.iter().all(|change| !change.removes && change.adds.is_some()));
-    let removes = users.changes_to(&nobody, &known);
-    assert!(removes.iter().all(|change| change.removes && change.adds.is_none()));
+    let mut now = Users::default();
+    let before = now.replace(users.clone());
+    let adds = now.changes_since(&before, &known);
+    assert!(
+        adds.iter()
+            .all(|change| change.removes.is_none() && change.adds.is_some())
+    );
+    let before = now.replace(Users::default());
+    let removes = now.changes_since(&before, &known);
+    assert!(
+        removes
+            .iter()
+            .all(|change| change.removes.is_some() && change.adds.is_none())
+    );
     let names = |changes: &[Change]| {
         let mut names: Vec<_> = changes
             .iter()
@@ -72,7 +81,9 @@ fn fuzz_backend(backend: Backend) {
         names
     };
     assert_eq!(names(&adds), names(&removes));
-    assert_eq!(users.changes_to(&users, &known), []);
+    let mut now = users.clone();
+    let before = now.replace(users);
+    assert_eq!(now.changes_since(&before, &known), []);
 }
 
 #[cfg(test)]

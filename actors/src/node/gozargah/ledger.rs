@@ -2,21 +2,16 @@
 //! way (`spec/node-panel.md`, Rules for us). It is added to the next answers.
 
 use super::core_api::{CALL_TIMEOUT, CoreApi};
-use super::live::{Current, Live};
 use crate::shared::Guarded;
 use kariz_proto::xray::app::stats::command::Stat as Counter;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tonic::Status;
 
 /// Most counters that are owed. Traffic of users beyond them is lost, and that is logged.
 pub(super) const MAX_COUNTERS: usize = 1 << 20;
-
-/// How long the counters of a core that is to end may take.
-const READ_OUT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What every counter of traffic has in its name.
 const TRAFFIC: &str = ">>>traffic>>>";
@@ -69,21 +64,8 @@ impl Ledger {
         }
     }
 
-    /// Reads out what the core that runs has counted: it is about to end, and there is none from now on.
-    pub(crate) async fn read_out(&self, live: &Live) {
-        let Current::Up(core) = live.get() else { return };
-        let panel = self.panel();
-        // From here on nobody else asks it.
-        live.set(Current::Down);
-        match timeout(READ_OUT_TIMEOUT, core.api.counters(String::new(), true)).await {
-            Ok(Ok(counters)) => self.add(counters, panel),
-            Ok(Err(status)) => tracing::warn!("the core's counters are lost: {}", status.message()),
-            Err(_) => tracing::warn!("the core's counters are lost: no answer within {READ_OUT_TIMEOUT:?}"),
-        }
-    }
-
     /// Notes what `panel` has not heard of, if it is still the one that this is for.
-    fn add(&self, counters: impl IntoIterator<Item = Counter>, panel: u64) {
+    pub(super) fn add(&self, counters: impl IntoIterator<Item = Counter>, panel: u64) {
         let mut book = self.0.lock();
         if book.panel != panel {
             return;

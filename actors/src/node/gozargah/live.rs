@@ -1,11 +1,15 @@
 //! What everybody may know of the backend at any time, without asking its actor.
 
 use super::core_api::CoreApi;
+use super::ledger::Ledger;
 use crate::node::state::Session;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+
+/// How long the counters of a core that is to end may take.
+const READ_OUT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Whether there is a backend, for everybody. Clones share it; it outlives the actor.
 #[derive(Debug, Clone, Default)]
@@ -14,8 +18,6 @@ pub(crate) struct Live {
     start: Arc<watch::Sender<Start>>,
     /// When a panel was last answered as it wished.
     answered: Arc<watch::Sender<Option<Instant>>>,
-    /// How many calls to start or to stop have come in.
-    turns: Arc<watch::Sender<Turn>>,
 }
 
 /// Whether there is a backend, and its core.
@@ -48,10 +50,6 @@ struct Start {
     session: Option<Session>,
 }
 
-/// A call to start or to stop: the later, the larger.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Turn(u64);
-
 impl Live {
     pub(super) fn get(&self) -> Current {
         self.current.borrow().clone()
@@ -76,20 +74,17 @@ impl Live {
         self.set(Current::None);
     }
 
-    /// Takes a number for a call that starts or stops: whatever a call before it still waits for is not wanted any more.
-    pub(super) fn take_turn(&self) -> Turn {
-        let mut turn = Turn::default();
-        self.turns.send_modify(|last| {
-            last.0 += 1;
-            turn = *last;
-        });
-        turn
-    }
-
-    /// Resolves when there is a call to start or to stop that is later than `turn`.
-    pub(super) async fn is_overtaken(&self, turn: Turn) {
-        // The sender is this very value's.
-        let _ = self.turns.subscribe().wait_for(|last| *last > turn).await;
+    /// The core that runs is about to end: from here on nobody asks it any more, and what it has counted goes into `ledger`. For
+    /// whoever has it ended.
+    pub(crate) async fn read_out(&self, ledger: &Ledger) {
+        let Current::Up(core) = self.get() else { return };
+        let panel = ledger.panel();
+        self.set(Current::Down);
+        match timeout(READ_OUT_TIMEOUT, core.api.counters(String::new(), true)).await {
+            Ok(Ok(counters)) => ledger.add(counters, panel),
+            Ok(Err(status)) => tracing::warn!("the core's counters are lost: {}", status.message()),
+            Err(_) => tracing::warn!("the core's counters are lost: no answer within {READ_OUT_TIMEOUT:?}"),
+        }
     }
 
     /// Notes that a panel was answered as it wished.

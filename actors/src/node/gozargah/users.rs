@@ -3,20 +3,23 @@
 use super::account::Account;
 use super::inbound::Inbound;
 use kariz_proto::panel::User;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Users by name (`email`). A user without inbounds or without a name is none.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Users(BTreeMap<String, User>);
+
+/// Who had a name before users changed: somebody, or nobody.
+pub(super) type Before = BTreeMap<String, Option<User>>;
 
 /// What has to change at one inbound of the core.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Change {
     pub(super) tag: String,
     pub(super) email: String,
-    /// It was there before.
-    pub(super) removes: bool,
-    /// It is there from now on.
+    /// He was there before, with this.
+    pub(super) removes: Option<Account>,
+    /// He is there from now on, with this.
     pub(super) adds: Option<Account>,
 }
 
@@ -38,9 +41,9 @@ impl Users {
         }
     }
 
-    /// Puts all of them, and returns who had their names before: nobody, or a user as he was before the first of them.
-    pub(super) fn update(&mut self, users: impl IntoIterator<Item = User>) -> BTreeMap<String, Option<User>> {
-        let mut before = BTreeMap::new();
+    /// Puts all of them, one after the other, and returns who had their names before the first of them.
+    pub(super) fn update(&mut self, users: impl IntoIterator<Item = User>) -> Before {
+        let mut before = Before::new();
         for user in users {
             before
                 .entry(user.email.clone())
@@ -54,6 +57,10 @@ impl Users {
         self.0.get(email)
     }
 
+    pub(super) fn all(&self) -> impl Iterator<Item = &User> {
+        self.0.values()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -64,33 +71,86 @@ impl Users {
         self.0.values().filter_map(entry)
     }
 
-    /// What has to change at `inbounds` so that they have `new` instead of these users.
-    pub(super) fn changes_to(&self, new: &Self, inbounds: &[Inbound]) -> Vec<Change> {
-        let changed = new.0.values().filter(|user| self.get(&user.email) != Some(user));
-        let gone = self.0.values().filter(|user| new.get(&user.email).is_none());
-        let of_changed = changed.flat_map(|user| changes(&user.email, self.get(&user.email), Some(user), inbounds));
-        let of_gone = gone.flat_map(|user| changes(&user.email, Some(user), None, inbounds));
-        of_changed.chain(of_gone).collect()
+    /// Has `new` take the place of all of them, and returns those who are not the same.
+    pub(super) fn replace(&mut self, new: Self) -> Before {
+        let old = std::mem::replace(self, new);
+        let came = self.0.keys().filter(|email| old.get(email).is_none());
+        let mut before: Before = came.map(|email| (email.clone(), None)).collect();
+        let gone = old.0.into_iter().filter(|(email, user)| self.get(email) != Some(user));
+        before.extend(gone.map(|(email, user)| (email, Some(user))));
+        before
+    }
+
+    /// What has to change at `inbounds`, which had `before` where that says something else.
+    ///
+    /// A core forgets credentials with whom it removes: whoever has the same ones is added again, although he did not change.
+    pub(super) fn changes_since(&self, before: &Before, inbounds: &[Inbound]) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for (email, was) in before {
+            for inbound in inbounds {
+                let account = |user: Option<&User>| account(inbound, user?);
+                let (removes, adds) = (account(was.as_ref()), account(self.get(email)));
+                if removes != adds {
+                    let (tag, email) = (inbound.tag.clone(), email.clone());
+                    changes.push(Change {
+                        tag,
+                        email,
+                        removes,
+                        adds,
+                    });
+                }
+            }
+        }
+        let again = self.who_has_the_same(before, &changes, inbounds);
+        changes.extend(again);
+        changes
+    }
+
+    /// Those who have what is taken from others by `changes`, and do not change themselves.
+    fn who_has_the_same(&self, before: &Before, changes: &[Change], inbounds: &[Inbound]) -> Vec<Change> {
+        let freed = changes.iter().filter_map(|change| {
+            let removed = change.removes.as_ref()?;
+            Some((&*change.tag, removed.credential()))
+        });
+        let freed: HashSet<_> = freed.collect();
+        if freed.is_empty() {
+            return Vec::new();
+        }
+        // Only few have a text in common with those who change: they are found without a look at every account.
+        let texts: HashSet<&str> = before.values().flatten().flat_map(secrets).collect();
+        let changed: HashSet<_> = changes.iter().map(|change| (&*change.tag, &*change.email)).collect();
+        let may_have = |user: &&User| secrets(user).any(|secret| texts.contains(secret));
+        let of_user = |user: &User| {
+            let has = |inbound: &Inbound| {
+                let has = account(inbound, user)?;
+                let is_freed = freed.contains(&(&*inbound.tag, has.credential()));
+                (is_freed && !changed.contains(&(&*inbound.tag, &*user.email))).then(|| Change {
+                    tag: inbound.tag.clone(),
+                    email: user.email.clone(),
+                    removes: None,
+                    adds: Some(has),
+                })
+            };
+            inbounds.iter().filter_map(has).collect::<Vec<_>>()
+        };
+        self.0.values().filter(may_have).flat_map(of_user).collect()
     }
 }
 
-/// What has to change at `inbounds` when the user `email` was `before` and is `after`.
-pub(super) fn changes<'a>(
-    email: &'a str,
-    before: Option<&'a User>,
-    after: Option<&'a User>,
-    inbounds: &'a [Inbound],
-) -> impl Iterator<Item = Change> + 'a {
-    inbounds.iter().filter_map(move |inbound| {
-        let account = |user: Option<&User>| account(inbound, user?);
-        let (before, after) = (account(before), account(after));
-        (before != after).then(|| Change {
-            tag: inbound.tag.clone(),
-            email: email.to_owned(),
-            removes: before.is_some(),
-            adds: after,
-        })
-    })
+/// A user's credentials as his panel wrote them.
+fn secrets(user: &User) -> impl Iterator<Item = &str> {
+    let proxies = user.proxies.as_ref();
+    let secrets = proxies.map(|proxies| {
+        [
+            proxies.vmess.as_ref().map(|vmess| &*vmess.id),
+            proxies.vless.as_ref().map(|vless| &*vless.id),
+            proxies.trojan.as_ref().map(|trojan| &*trojan.password),
+            proxies.shadowsocks.as_ref().map(|shadowsocks| &*shadowsocks.password),
+            proxies.hysteria.as_ref().map(|hysteria| &*hysteria.auth),
+        ]
+    });
+    let secrets = secrets.into_iter().flatten().flatten();
+    secrets.filter(|secret| !secret.is_empty())
 }
 
 /// The account of a user at an inbound that lets him in. What a bad credential keeps from it, [`complaints`] says.
@@ -141,14 +201,18 @@ mod tests {
 
     const ID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
 
+    fn id(number: u8) -> String {
+        format!("0f8fad5b-d9cb-469f-a165-7086772895{number:02}")
+    }
+
     /// Changes as text: `-` for a removal, `+` for what comes.
     fn told(changes: &[Change]) -> Vec<String> {
         let told = |change: &Change| {
-            let signs = match (change.removes, &change.adds) {
-                (true, Some(_)) => "-+",
-                (true, None) => "-",
-                (false, Some(_)) => "+",
-                (false, None) => "",
+            let signs = match (&change.removes, &change.adds) {
+                (Some(_), Some(_)) => "-+",
+                (Some(_), None) => "-",
+                (None, Some(_)) => "+",
+                (None, None) => "",
             };
             format!("{} {signs} {}", change.tag, change.email)
         };
@@ -158,21 +222,23 @@ mod tests {
     #[test]
     fn only_what_differs_changes() {
         let all = ["vmess", "trojan"];
-        let before = Users::new([
-            user("same", ID, "a", &all),
-            user("password", ID, "a", &all),
-            user("moves", ID, "a", &["vmess"]),
-            user("goes", ID, "a", &all),
-            user("ends", ID, "a", &["trojan"]),
+        let mut users = Users::new([
+            user("same", &id(1), "a", &all),
+            user("password", &id(2), "b", &all),
+            user("moves", &id(3), "c", &["vmess"]),
+            user("goes", &id(4), "d", &all),
+            user("ends", &id(5), "e", &["trojan"]),
         ]);
-        let after = Users::new([
-            user("same", ID, "a", &all),
-            user("password", ID, "b", &all),
-            user("moves", ID, "a", &["trojan", "elsewhere"]),
-            user("ends", ID, "a", &[]),
-            user("comes", ID, "a", &all),
-        ]);
-        let mut changes = told(&before.changes_to(&after, &inbounds()));
+        let after = [
+            user("same", &id(1), "a", &all),
+            user("password", &id(2), "f", &all),
+            user("moves", &id(3), "c", &["trojan", "elsewhere"]),
+            user("ends", &id(5), "e", &[]),
+            user("comes", &id(6), "g", &all),
+        ];
+        let mut told_one_by_one = users.clone();
+        let before = users.replace(Users::new(after.clone()));
+        let mut changes = told(&users.changes_since(&before, &inbounds()));
         changes.sort();
         let expected = [
             "trojan + comes",
@@ -185,7 +251,14 @@ mod tests {
             "vmess - moves",
         ];
         assert_eq!(changes, expected);
-        assert_eq!(before.changes_to(&before, &inbounds()), []);
+        let same = users.replace(users.clone());
+        assert_eq!(users.changes_since(&same, &inbounds()), []);
+        let goes = user("goes", &id(4), "d", &[]);
+        let before = told_one_by_one.update(after.into_iter().chain([goes]));
+        let mut changes = told(&told_one_by_one.changes_since(&before, &inbounds()));
+        changes.sort();
+        assert_eq!(changes, expected);
+        assert_eq!(told_one_by_one, users);
     }
 
     #[test]
@@ -199,17 +272,33 @@ mod tests {
             user("7.ann", ID, "n", &[]),
             user("9.eve", ID, "e", &["trojan"]),
         ]);
-        let inbounds = inbounds();
-        let changes = before
-            .iter()
-            .flat_map(|(email, before)| changes(email, before.as_ref(), users.get(email), &inbounds));
-        let changes: Vec<_> = changes.collect();
+        let changes = users.changes_since(&before, &inbounds());
         assert_eq!(told(&changes), ["trojan -+ 8.bob"]);
         assert_eq!(
             changes[0].adds,
             Some(Account::Trojan { password: "c".into() }),
             "the last one counts"
         );
+    }
+
+    #[test]
+    fn whoever_has_the_credentials_of_one_who_goes_is_added_again() {
+        let all = ["vmess", "trojan"];
+        let mut users = Users::new([
+            user("1.ann", &id(1), "x", &all),
+            user("2.bob", &id(2), "x", &all),
+            user("3.eve", &id(1), "y", &["trojan"]),
+            user("4.joe", &id(4), "x", &["vmess"]),
+        ]);
+        let before = users.update([user("1.ann", "", "", &[])]);
+        let mut changes = told(&users.changes_since(&before, &inbounds()));
+        changes.sort();
+        assert_eq!(changes, ["trojan + 2.bob", "trojan - 1.ann", "vmess - 1.ann"]);
+        // One who changes himself has his own change, and no other.
+        let before = users.update([user("2.bob", &id(2), "x", &[]), user("5.sue", &id(5), "x", &["trojan"])]);
+        let mut changes = told(&users.changes_since(&before, &inbounds()));
+        changes.sort();
+        assert_eq!(changes, ["trojan + 5.sue", "trojan - 2.bob", "vmess - 2.bob"]);
     }
 
     #[test]
@@ -231,7 +320,8 @@ mod tests {
             complaints(&bob, &inbounds()),
             ["user 8.bob is left out of the inbound vmess: the id is no UUID"]
         );
-        let mended = Users::new([user("8.bob", ID, "a", &["vmess", "trojan"])]);
-        assert_eq!(told(&users.changes_to(&mended, &inbounds())), ["vmess + 8.bob"]);
+        let mut mended = users.clone();
+        let before = mended.update([user("8.bob", ID, "a", &["vmess", "trojan"])]);
+        assert_eq!(told(&mended.changes_since(&before, &inbounds())), ["vmess + 8.bob"]);
     }
 }

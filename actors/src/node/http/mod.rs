@@ -11,7 +11,7 @@ mod response;
 
 pub use access::ACCESS_LOG;
 pub(crate) use access::log;
-pub(crate) use request::{BodyFault, BodyRoom, Head, Incoming, read_body};
+pub(crate) use request::{BODY_TIMEOUT, BodyFault, BodyRoom, Head, Incoming, read_body};
 pub(crate) use response::{Content, json, method_not_allowed, redirect, text, upgrade, websocket_refusal};
 
 use self::gate::{Gate, Phase};
@@ -34,7 +34,7 @@ use tokio::sync::watch;
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Most bytes of a request's head.
-const MAX_HEAD_BYTES: usize = 64 << 10;
+pub(crate) const MAX_HEAD_BYTES: usize = 64 << 10;
 
 /// What a request that is no HTTP is answered with.
 const INVALID_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\

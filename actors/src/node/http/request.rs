@@ -101,7 +101,7 @@ fn has_token(headers: &HeaderMap, name: &hyper::header::HeaderName, token: &str)
 }
 
 /// How long a body may stand still. One whose client is gone without a word would be kept for ever.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Most bytes of all bodies that are there at a time. What comes on top waits, for [`BODY_TIMEOUT`] at most.
 const MAX_BYTES_OF_ALL: usize = 2 * MAX_BODY_BYTES;

@@ -6,12 +6,13 @@ use crate::harness::calls::*;
 use crate::harness::https::Login;
 use crate::harness::node::{Setup, gone};
 use crate::harness::panel::Panel;
+use crate::harness::xray::Users;
 use crate::harness::{provision, *};
-use kariz_proto::panel::{BaseInfoResponse, Empty, StatRequest, StatResponse};
+use kariz_proto::panel::{BaseInfoResponse, Empty, StatRequest, StatResponse, User};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tokio::net::UnixStream;
 
 fn kill(core: u32) -> Result<()> {
@@ -29,23 +30,48 @@ async fn next_core(stage: &Stage, last: u32) -> Result<u32> {
     Ok(eventually(BACK, "another core", look).await?.0)
 }
 
+/// Longer than a core has for its ready line, and the API of one that has said it for its first answers.
+const PAUSE_S: u32 = 9;
+
+/// A node whose core begins with a pause if `slow` is there, and never begins if `never` is.
+struct Slow {
+    stage: Stage,
+    panel: Caller,
+    slow: PathBuf,
+    never: PathBuf,
+}
+
+impl Slow {
+    async fn new(scene: &Scene) -> Result<Self> {
+        let [core, slow, never] = ["xray", "slow", "never"].map(|name| scene.file(name));
+        let script = format!(
+            "#!/bin/sh\nif [ \"$1\" = run ]; then\n[ -e {} ] && exec sleep 1000\n[ -e {} ] && sleep {PAUSE_S}\nfi\nexec {} \"$@\"\n",
+            never.display(),
+            slow.display(),
+            provision::xray()?.display()
+        );
+        std::fs::write(&core, script)?;
+        std::fs::set_permissions(&core, std::fs::Permissions::from_mode(0o755))?;
+        std::fs::write(&slow, "")?;
+        let mut setup = Setup::new(scene, &core)?;
+        setup.set("API_KEY", KEY).unset("SSL_CLIENT_CERT_FILE");
+        let login = Login::anonymous(rustls::ALL_VERSIONS)?;
+        let stage = Stage::begin(scene, &mut setup, &[], login).await?;
+        let panel = stage.panel.with("x-api-key", KEY);
+        Ok(Self {
+            stage,
+            panel,
+            slow,
+            never,
+        })
+    }
+}
+
 /// A core that reads for longer than the node waits for its ready line; and a call that does not wait for it.
 pub(super) async fn slow(scene: Scene) -> Result<()> {
-    /// Longer than a core has for its ready line, and the API of one that has said it for its first answers.
-    const PAUSE_S: u32 = 9;
-    let (core, never) = (scene.file("xray"), scene.file("never"));
-    let script = format!(
-        "#!/bin/sh\nif [ \"$1\" = run ]; then\n[ -e {} ] && exec sleep 1000\nsleep {PAUSE_S}\nfi\nexec {} \"$@\"\n",
-        never.display(),
-        provision::xray()?.display()
-    );
-    std::fs::write(&core, script)?;
-    std::fs::set_permissions(&core, std::fs::Permissions::from_mode(0o755))?;
-    let mut setup = Setup::new(&scene, &core)?;
-    setup.set("API_KEY", KEY).unset("SSL_CLIENT_CERT_FILE");
-    let login = Login::anonymous(rustls::ALL_VERSIONS)?;
-    let stage = Stage::begin(&scene, &mut setup, &[], login).await?;
-    let panel = stage.panel.with("x-api-key", KEY);
+    let Slow {
+        stage, panel, never, ..
+    } = Slow::new(&scene).await?;
     let info: BaseInfoResponse = panel.ok(START, &stage.backend()).await?;
     ensure!(info.started, "{info:?}");
 
@@ -69,6 +95,79 @@ pub(super) async fn slow(scene: Scene) -> Result<()> {
     gone(core, SOON).await?;
     panel.ok::<StatResponse>(STATS, &StatRequest::default()).await?;
     panel.ok::<Empty>(STOP, &Empty {}).await.map(drop)
+}
+
+/// A panel that gives its start up before the core is there, and repeats it: the core goes on.
+pub(super) async fn impatient(scene: Scene, wire: Wire) -> Result<()> {
+    const PATIENCE: Duration = secs(2);
+    let Slow { stage, panel, slow, .. } = Slow::new(&scene).await?;
+    let panel = panel.over(wire);
+    // Once while it comes up, once when it is there.
+    for waits in [false, true] {
+        panel.break_off(START, &stage.backend(), PATIENCE).await?;
+        let core = stage.node.core()?;
+        if waits {
+            let is_up = || async {
+                let info: BaseInfoResponse = panel.ok(INFO, &Empty {}).await?;
+                info.started.then_some(()).context("it is not started")
+            };
+            eventually(SOON, "the core comes up although nobody waits", is_up).await?;
+        }
+        let info: BaseInfoResponse = panel.ok(START, &stage.backend()).await?;
+        ensure!(info.started && stage.node.core()? == core, "it was started anew");
+        panel.ok::<StatResponse>(STATS, &StatRequest::default()).await?;
+        if !waits {
+            panel.ok::<Empty>(STOP, &Empty {}).await?;
+        }
+    }
+    // A start that was heard of is made again, and so is another one.
+    std::fs::remove_file(&slow)?;
+    let core = stage.node.core()?;
+    panel.ok::<BaseInfoResponse>(START, &stage.backend()).await?;
+    ensure!(stage.node.core()? != core, "it was not started anew");
+    std::fs::write(&slow, "")?;
+    panel.break_off(START, &stage.backend(), PATIENCE).await?;
+    let core = stage.node.core()?;
+    std::fs::remove_file(&slow)?;
+    let mut other = stage.backend();
+    other.users.pop();
+    panel.ok::<BaseInfoResponse>(START, &other).await?;
+    ensure!(stage.node.core()? != core, "another start is taken for the same");
+    Ok(())
+}
+
+/// Users who change while a core comes up: nobody waits for it, and it has them when it is there.
+pub(super) async fn meanwhile(scene: Scene) -> Result<()> {
+    let Slow { stage, panel, .. } = Slow::new(&scene).await?;
+    let mut backend = stage.backend();
+    let [alice, bob] = backend.users.clone().try_into().ok().context("two users")?;
+    backend.users = vec![bob.clone()];
+    panel.ok::<BaseInfoResponse>(START, &backend).await?;
+    let core = stage.node.core()?;
+    kill(core)?;
+    let core = next_core(&stage, core).await?;
+    // Behind the time that the node waits for its ready line.
+    tokio::time::sleep(secs(4)).await;
+    let gone = User {
+        inbounds: Vec::new(),
+        ..bob
+    };
+    let begin = Instant::now();
+    for user in [&alice, &gone] {
+        panel.ok::<Empty>(SYNC_USER, user).await?;
+    }
+    let (took, info) = (begin.elapsed(), panel.ok::<BaseInfoResponse>(INFO, &Empty {}).await?);
+    ensure!(!info.started || took < secs(1), "they waited for the core: {took:?}");
+    let target = Target::echo(&scene)?;
+    let users = Users::start(&scene, stage.inbounds, target.address()).await?;
+    let through = || async { users.through_vless(&scene, 1_000).await };
+    eventually(BACK, "who came meanwhile gets through", through).await?;
+    ensure!(
+        users.through_shadowsocks(&scene, 1_000).await.is_err(),
+        "who went meanwhile still gets through"
+    );
+    ensure!(stage.node.core()? == core, "the core was restarted");
+    Ok(())
 }
 
 /// The socket that a killed core leaves does not keep the next one from listening there.

@@ -246,8 +246,9 @@ pub(super) async fn log_streams(scene: Scene) -> Result<()> {
             ..stage.backend()
         };
         let panel = stage.panel.over(wire);
-        let begin = Instant::now();
         panel.ok::<BaseInfoResponse>(START, &start).await?;
+        // The clock runs since a moment before.
+        let begin = Instant::now();
         let core = stage.node.core()?;
         let (logs, driver) = panel.send(LOGS, &Empty {}).await?;
         ensure!(logs.status() == 200, "{logs:?}");

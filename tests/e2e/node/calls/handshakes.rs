@@ -88,13 +88,14 @@ pub(super) async fn strangers(scene: Scene) -> Result<()> {
         stranger.send(b"GET /info HTTP/1.1\r\nhost: x\r\n").await?;
         open.push(stranger);
     }
-    // Those that had to give way have ended.
-    let (mut ends, more) = open.split_at_mut(STRANGERS - MAX_STRANGERS);
-    for stranger in ends.iter_mut() {
-        stranger.end(SOON).await.context("one too many stays")?;
+    // Those that had to give way have ended, long before the others have to.
+    let (first, ends) = open.split_at_mut(STRANGERS - MAX_STRANGERS);
+    if begin.elapsed() < GONE / 4 {
+        for stranger in first.iter_mut() {
+            stranger.end(GONE / 10).await.context("one too many stays")?;
+        }
     }
-    ends = more;
-    if begin.elapsed() < GONE / 2 {
+    if begin.elapsed() < GONE / 4 {
         let last = ends.last_mut().context("there are some")?;
         ensure!(last.end(millis(300)).await.is_err(), "the last one had to give way");
     }
@@ -118,7 +119,8 @@ pub(super) async fn strangers(scene: Scene) -> Result<()> {
 
 /// A body that nobody reads takes the refusal before it not back.
 pub(super) async fn refused_at_length(scene: Scene) -> Result<()> {
-    const BODY_BYTES: usize = 8 << 20;
+    /// More than the connection holds; what is thrown away has to be so in a second.
+    const BODY_BYTES: usize = 5 << 20;
     let stage = Stage::keyed(&scene, &[]).await?;
     for (key, status) in [("", 401), ("x-api-key: 9d0e6f6e-52ac-4a0f-8d0b-0f9c3c1f6a01\r\n", 403)] {
         let mut panel = Https::open(stage.node.address, &stage.panel.login).await?;

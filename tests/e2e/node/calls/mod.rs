@@ -57,6 +57,13 @@ pub fn trials() -> Vec<Trial> {
         .once("logs_end_when_another_panel_starts", takeover::logs)
         .once("one_connection_for_both_families", takeover::one_connection)
         .once("a_core_may_take_its_time", cores::slow)
+        .once("a_panel_may_be_impatient_over_grpc", |scene| {
+            cores::impatient(scene, Wire::Grpc)
+        })
+        .once("a_panel_may_be_impatient_over_rest", |scene| {
+            cores::impatient(scene, Wire::Rest)
+        })
+        .once("users_may_change_while_a_core_comes_up", cores::meanwhile)
         .once("sockets_of_killed_cores_are_removed", cores::sockets)
         .done()
 }

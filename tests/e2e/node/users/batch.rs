@@ -160,6 +160,17 @@ async fn hands(scene: Scene) -> Result<()> {
         }
         last = now;
     }
+    // One after the other: whoever gets the credentials comes first, and then goes whoever had them.
+    for member in last.iter_mut().take(PROTOCOLS.len()) {
+        let heir = named(member, format!("{}.heir", member.email));
+        panel.sync(Sync::Each, &[heir.told()]).await?;
+        panel.sync(Sync::Each, &[member.told_removed()]).await?;
+        *member = heir;
+    }
+    for (door, (member, server)) in doors.all().iter().zip(&ways) {
+        let moved = door.move_data(&scene, stage.echo(), 1_000).await;
+        moved.with_context(|| format!("an heir: {} through {:?}", member.id, server.protocol))?;
+    }
     // Counted for the name that it has now.
     let usage = panel.usage(true).await?;
     for member in &last {

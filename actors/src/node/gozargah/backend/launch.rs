@@ -1,9 +1,9 @@
 //! Cores come and go: started with what the panel started, read out before they end, started again when they have died.
 
-use super::{Backend, MIN_PAUSE, OWNER};
+use super::ascent::Ascent;
+use super::{Backend, MIN_PAUSE, OWNER, Phase, Running};
 use crate::node::core::{Launch, Mode, Outcome, Owner, Prepared, TAKEN_OVER};
 use crate::node::gozargah::config::Ports;
-use crate::node::gozargah::core_api::CoreApi;
 use crate::node::gozargah::fault::Fault;
 use crate::node::gozargah::generation::Generation;
 use crate::node::gozargah::health::Health;
@@ -12,13 +12,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep, timeout};
-
-/// How long a core that lives may take until its API answers: it may have much to read.
-const API_PATIENCE: Duration = Duration::from_secs(60);
-
-/// Time between two questions whether it does.
-const API_POLL: Duration = Duration::from_millis(5);
+use tokio::time::Instant;
 
 /// How often a start is tried with another port for the API if the one it had was taken in between.
 const MAX_PORTS: usize = 4;
@@ -33,49 +27,41 @@ const STABLE_AFTER: Duration = Duration::from_secs(60);
 const MAX_TAIL_BYTES: usize = 4 << 10;
 
 impl Backend {
-    /// Starts a core with what is to run now, in the place of one that runs. [`Mode::Resume`] leaves that of another owner.
+    /// Starts a core with what is to run now, in the place of one that runs, and has it come up. [`Mode::Resume`] leaves the core of
+    /// another owner.
+    ///
+    /// # Errors
+    /// It did not start. If it was because of another owner, there is no backend any more.
     pub(super) async fn run(&mut self, mode: Mode) -> Result<(), Fault> {
-        self.ledger.read_out(&self.live).await;
+        self.live.read_out(&self.ledger).await;
         let mut last = String::new();
         let mut lines = self.state.logs.reader_of_new(self.state.settings.startup_log_lines);
         for _ in 0..MAX_PORTS {
             let Some(running) = &mut self.running else {
                 return Err(Fault::no_backend(Generation::of(&self.state.settings)));
             };
-            running.again_at = None;
-            running.health = None;
-            running.since = Instant::now();
-            let [port, metrics] =
+            let [api, metrics] =
                 free_ports().map_err(|error| Fault::start(format!("no port for the core's API: {error}")))?;
-            let ports = Ports { api: port, metrics };
+            let ports = Ports { api, metrics };
             self.ports = Some(ports);
-            let json = running.config.json(&running.users, ports);
+            let json = running.wanted.json(ports);
             if running.generated.is_wanted() {
                 running.generated.write(json.clone());
             }
             let config = Prepared {
                 json: Ok(json),
                 fingerprint: None,
-                sockets: running.config.sockets(),
+                sockets: running.wanted.config.sockets(),
             };
             self.live.set(Current::Down);
             match self.launch(mode, config).await? {
                 Outcome::Running | Outcome::AlreadyStarted => {
-                    let api = CoreApi::at(port);
                     // What happens to it from here on is seen when it is looked for the next time.
                     self.started.mark_unchanged();
-                    self.answers(&api).await?;
-                    let api = Arc::new(api);
-                    let mut measures = false;
+                    let ascent = Ascent::begin(self.state.clone(), ports);
                     if let Some(running) = &mut self.running {
-                        running.health = Some(Health::of(api.clone()));
-                        measures = running.config.measures();
+                        running.phase = Phase::ComingUp(ascent);
                     }
-                    self.live.set(Current::Up(Core {
-                        api,
-                        since: Instant::now(),
-                        metrics: measures.then_some(metrics),
-                    }));
                     return Ok(());
                 }
                 Outcome::TakenOver => {
@@ -90,7 +76,7 @@ impl Backend {
             }
         }
         let tail = tail(&self.state.logs.take(&mut lines).lines);
-        Err(Fault::start(format!("failed to start xray: {last}{tail}")))
+        Err(Fault::not_started(&format!("{last}{tail}")))
     }
 
     async fn launch(&mut self, mode: Mode, config: Prepared) -> Result<Outcome, Fault> {
@@ -105,30 +91,54 @@ impl Backend {
         told.await.map_err(|_| Fault::internal())
     }
 
-    /// Waits until the core's API answers.
-    async fn answers(&mut self, api: &CoreApi) -> Result<(), Fault> {
-        let asked = async {
-            while api.system().await.is_err() && self.state.is_started_for(OWNER) {
-                sleep(API_POLL).await;
-            }
+    /// The core that came up runs from now on.
+    pub(super) async fn arrived(&mut self) {
+        let Some(running) = &mut self.running else { return };
+        let now = Instant::now();
+        let Phase::ComingUp(ascent) = std::mem::replace(&mut running.phase, Phase::Waiting(now)) else {
+            return;
         };
-        let why_not = tokio::select! {
-            asked = timeout(API_PATIENCE, asked) => match asked {
-                Ok(()) if self.state.is_started_for(OWNER) => return Ok(()),
-                Ok(()) => "the core ended right after its start",
-                Err(_) => "the core's API does not answer",
-            },
-            () = self.live.is_overtaken(self.turn) => "it was overtaken by a later call",
-        };
-        Err(Fault::start(format!("failed to start xray: {why_not}")))
+        running.phase = Phase::Up(Health::of(ascent.api.clone()), now);
+        let (panel, users) = (running.panel, running.wanted.users.len());
+        tracing::info!("a core runs for {panel} with {users} users");
+        // What was counted is the panel's at whose call it was: another one has other users.
+        if self.counted_for.replace(panel) != Some(panel) {
+            self.ledger.begin_anew();
+        }
+        self.live.set(Current::Up(Core {
+            api: ascent.api.clone(),
+            since: now,
+            metrics: running.wanted.config.measures().then_some(ascent.ports.metrics),
+        }));
+        // No panel could be answered before.
+        self.live.touch();
+        let mut ascent = ascent;
+        let changed = std::mem::take(&mut ascent.changed);
+        running.is_unheard = !ascent.answer(Ok(()));
+        if !changed.is_empty() {
+            self.bring(&changed).await;
+        }
+    }
+
+    /// The core that came up is none.
+    pub(super) async fn fell(&mut self, reason: &str) {
+        tracing::error!("failed to start xray: {reason}");
+        let is_start = |running: &Running| matches!(&running.phase, Phase::ComingUp(ascent) if ascent.is_start());
+        if self.running.as_ref().is_some_and(is_start) {
+            self.stop(reason).await;
+        } else {
+            self.run_later();
+        }
+        self.look_after_core();
     }
 
     /// Notices that the core has died, or that another kind of panel has taken it.
     pub(super) fn look_after_core(&mut self) {
         let owner = *self.started.borrow_and_update();
-        match (owner, &self.running) {
-            (None, Some(running)) if running.again_at.is_none() => self.run_later(),
+        match (owner, self.running.as_ref().map(|running| &running.phase)) {
+            (None, Some(Phase::Up(..))) => self.run_later(),
             (Some(Owner::Marzban), Some(_)) => self.give_up(),
+            // One that comes up sees for itself.
             _ => {}
         }
     }
@@ -136,8 +146,7 @@ impl Backend {
     /// Leaves the core to a panel of another kind.
     fn give_up(&mut self) {
         tracing::warn!("the core was taken away by a panel of another kind");
-        self.running = None;
-        self.live.end();
+        self.forget(TAKEN_OVER);
     }
 
     pub(super) async fn start_again(&mut self) {
@@ -155,12 +164,12 @@ impl Backend {
     fn run_later(&mut self) {
         let Some(running) = &mut self.running else { return };
         self.live.set(Current::Down);
-        running.health = None;
-        if running.since.elapsed() >= STABLE_AFTER {
+        let now = Instant::now();
+        if matches!(running.phase, Phase::Up(_, since) if now - since >= STABLE_AFTER) {
             running.pause = MIN_PAUSE;
         }
         tracing::warn!("the core does not run: it is started again in {:?}", running.pause);
-        running.again_at = Some(Instant::now() + running.pause);
+        running.phase = Phase::Waiting(now + running.pause);
         running.pause = (running.pause * 2).min(MAX_PAUSE);
     }
 }

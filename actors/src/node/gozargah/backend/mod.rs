@@ -1,45 +1,50 @@
 //! The actor that has what a panel started: configuration and users, and that brings both to the core
 //! (`spec/node-panel.md`, 3.3 and 4.4).
 //!
-//! Users that were accepted are in the configuration of every core that comes after, whoever ended the one before. While a
-//! start or a change of users is under way, the next one waits in the mailbox; questions are answered from [`Live`].
+//! Users that were accepted are in the configuration of every core that comes after, whoever ended the one before. A core that comes
+//! up is waited for beside everything else; users who change meanwhile are brought to it when it runs. Questions are answered from
+//! [`Live`].
 
+mod ascent;
 mod launch;
+mod start;
 mod sync;
 
-use super::config::{CoreConfig, Ports};
+pub(super) use start::{StartBackend, Wanted};
+
+use self::ascent::Ascent;
+use super::config::Ports;
 use super::fault::Fault;
 use super::generated::Generated;
 use super::health::Health;
 use super::inbound::Inbound;
 use super::ledger::Ledger;
-use super::live::{Live, Turn};
+use super::live::Live;
 use super::log_files::LogFiles;
-use super::users::{Users, complaints};
-use crate::node::core::{Mode, Owner, Stop, Supervisor};
-use crate::node::session::{Displace, NodeSession};
-use crate::node::state::{Session, State};
+use super::users::complaints;
+use crate::node::core::{Owner, Stop, Supervisor};
+use crate::node::session::NodeSession;
+use crate::node::state::State;
 use kameo::prelude::*;
-use kariz_proto::panel::{BackendType, User};
+use kariz_proto::panel::User;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use uuid::Uuid;
 
 /// The first pause before a core that died is started again; it doubles with every further death, up to [`MAX_PAUSE`].
 const MIN_PAUSE: Duration = Duration::from_millis(100);
-
-/// Longest keep-alive time, in seconds; what is longer is as good as for ever.
-const MAX_KEEP_ALIVE_S: u64 = 10 * 365 * 24 * 60 * 60;
 
 /// Time between a change of users and the moment that its memory goes back to the host. Another change puts it off.
 const TIDY_AFTER: Duration = Duration::from_millis(500);
 
 /// Whose cores these are.
 const OWNER: Owner = Owner::Gozargah;
+
+/// What whoever waits for a start is told when another one comes.
+const OVERTAKEN: &str = "it was overtaken by a later call";
 
 const STOP: Stop = Stop { owner: OWNER };
 
@@ -54,8 +59,6 @@ pub(crate) struct Backend {
     ledger: Ledger,
     /// Whose traffic the ledger has.
     counted_for: Option<IpAddr>,
-    /// The last call to start or to stop that was looked at.
-    turn: Turn,
     /// Of the last core.
     ports: Option<Ports>,
     /// When memory goes back to the host: users come in large messages, which have been read and thrown away.
@@ -63,39 +66,47 @@ pub(crate) struct Backend {
     running: Option<Running>,
 }
 
-/// What a panel started.
+/// What a panel started, and its core.
 struct Running {
-    config: CoreConfig,
+    wanted: Wanted,
     inbounds: Vec<Inbound>,
-    users: Users,
-    /// Of the core that runs, or ran last.
-    since: Instant,
-    /// When a core that died is to be started again, and the pause after the next death.
-    again_at: Option<Instant>,
+    /// Who started it.
+    panel: IpAddr,
+    phase: Phase,
+    /// Before a core is started again after the next death.
     pause: Duration,
-    /// Of the core that runs.
-    health: Option<Health>,
-    /// How long a panel may be silent before the core is stopped.
-    keep_alive: Option<Duration>,
+    /// Whether the panel did not wait for the answer to its start. It will start again.
+    is_unheard: bool,
     /// The configuration as it is written down.
     generated: Generated,
     /// The files that the panel wants the core's lines in.
     _log_files: Option<LogFiles>,
 }
 
-/// Starts a core for a panel; whatever ran before is replaced.
-pub(super) struct StartBackend {
-    pub(super) backend: kariz_proto::panel::Backend,
-    pub(super) panel: IpAddr,
-    /// The id of the panel's session, where it has one (G0).
-    pub(super) session: Option<Uuid>,
-    pub(super) turn: Turn,
+/// How the core is.
+enum Phase {
+    /// It does not run, and is started again then.
+    Waiting(Instant),
+    /// It lives, and its API has not answered yet.
+    ComingUp(Ascent),
+    /// It runs, since then.
+    Up(Health, Instant),
+}
+
+/// What happens to it by itself.
+enum Event {
+    /// It is to be started again.
+    Due,
+    /// It runs from now on.
+    Arrived,
+    /// It never did, for this reason.
+    Fell(&'static str),
+    /// It does not answer any more.
+    Lost,
 }
 
 /// Stops it, and forgets configuration and users.
-pub(super) struct StopBackend {
-    pub(super) turn: Turn,
-}
+pub(super) struct StopBackend;
 
 /// Changes users.
 pub(super) enum SyncUsers {
@@ -124,7 +135,6 @@ impl Actor for Backend {
             session,
             ledger,
             counted_for: None,
-            turn: Turn::default(),
             ports: None,
             tidy_at: None,
             running: None,
@@ -137,7 +147,6 @@ impl Actor for Backend {
         mailbox: &mut MailboxReceiver<Self>,
     ) -> Result<Option<mailbox::Signal<Self>>, Infallible> {
         loop {
-            let again_at = self.running.as_ref().and_then(|running| running.again_at);
             let expires_at = self.expires_at();
             let write_at = self.write_at();
             tokio::select! {
@@ -146,11 +155,7 @@ impl Actor for Backend {
                     Ok(()) => self.look_after_core(),
                     Err(_) => return Ok(None),
                 },
-                () = until(again_at) => self.start_again().await,
-                () = lost(&mut self.running) => {
-                    tracing::error!("the core does not answer any more: it is restarted");
-                    self.start_again().await;
-                }
+                event = event(&mut self.running) => self.happened(event).await,
                 () = until(self.tidy_at) => {
                     self.tidy_at = None;
                     (self.state.give_back)();
@@ -159,18 +164,31 @@ impl Actor for Backend {
                 // It may have been put off meanwhile.
                 () = until(expires_at) => if self.expires_at().is_some_and(|instant| instant <= Instant::now()) {
                     tracing::warn!("no panel has called for the keep-alive time: the core is stopped");
-                    self.stop().await;
+                    self.stop("no panel has called").await;
                 },
             }
         }
     }
 }
 
-/// Resolves when the core that runs is to be given up.
-async fn lost(running: &mut Option<Running>) {
-    match running.as_mut().and_then(|running| running.health.as_mut()) {
-        Some(health) => health.lost().await,
-        None => std::future::pending().await,
+/// The next thing that happens to the core. Loses nothing when it is dropped.
+async fn event(running: &mut Option<Running>) -> Event {
+    let Some(running) = running else {
+        return std::future::pending().await;
+    };
+    match &mut running.phase {
+        Phase::Waiting(until) => {
+            sleep_until(*until).await;
+            Event::Due
+        }
+        Phase::ComingUp(ascent) => match ascent.over().await {
+            Ok(()) => Event::Arrived,
+            Err(reason) => Event::Fell(reason),
+        },
+        Phase::Up(health, _) => {
+            health.lost().await;
+            Event::Lost
+        }
     }
 }
 
@@ -182,61 +200,32 @@ async fn until(instant: Option<Instant>) {
 }
 
 impl Backend {
-    async fn start(&mut self, start: StartBackend) -> Result<(), Fault> {
-        let StartBackend {
-            backend,
-            panel,
-            session,
-            turn,
-        } = start;
-        self.turn = turn;
-        if BackendType::try_from(backend.r#type) != Ok(BackendType::Xray) {
-            return Err(Fault::start("invalid backend type"));
+    async fn happened(&mut self, event: Event) {
+        match event {
+            Event::Due => self.start_again().await,
+            Event::Arrived => self.arrived().await,
+            Event::Fell(reason) => self.fell(reason).await,
+            Event::Lost => {
+                tracing::error!("the core does not answer any more: it is restarted");
+                self.start_again().await;
+            }
         }
-        let config = CoreConfig::read(&backend.config, &backend.exclude_inbounds);
-        let config = config.map_err(|error| Fault::start(format!("invalid configuration: {error}")))?;
-        if self.running.is_some() {
-            tracing::warn!("New connection from {panel} core control access was taken away from previous client.");
-        }
-        let inbounds: Vec<Inbound> = config.inbounds().cloned().collect();
-        warn(&backend.users, &inbounds);
-        // An error says that the session's actor is being restarted. Then another panel may keep a session without a core.
-        let _ = self.session.ask(Displace).await;
-        self.ledger.read_out(&self.live).await;
-        self.running = Some(Running {
-            generated: Generated::at(self.state.settings.generated.clone()),
-            _log_files: LogFiles::begin(&self.state, config.log_paths()),
-            config,
-            inbounds,
-            users: Users::new(backend.users),
-            since: Instant::now(),
-            again_at: None,
-            pause: MIN_PAUSE,
-            health: None,
-            keep_alive: (backend.keep_alive > 0).then(|| Duration::from_secs(backend.keep_alive.min(MAX_KEEP_ALIVE_S))),
-        });
-        // What was counted is the panel's at whose call it was: another one has other users.
-        if self.counted_for.replace(panel) != Some(panel) {
-            self.ledger.begin_anew();
-        }
-        self.live.begin(session.map(|id| Session { id, panel }));
-        self.live.touch();
-        let started = self.run(Mode::Restart).await;
-        // The panel waited for it: its time begins now.
-        self.live.touch();
-        match (&started, &self.running) {
-            (Ok(()), Some(running)) => tracing::info!("a core runs for {panel} with {} users", running.users.len()),
-            _ => self.stop().await,
-        }
-        started
     }
 
-    async fn stop(&mut self) {
-        self.ledger.read_out(&self.live).await;
-        self.running = None;
-        self.live.end();
+    /// Stops the core for this reason, and forgets what it had.
+    async fn stop(&mut self, reason: &str) {
+        self.live.read_out(&self.ledger).await;
+        self.forget(reason);
         // An error says that the supervisor is being restarted, and that stops its core.
         let _ = self.supervisor.ask(STOP).await;
+    }
+
+    /// There is no backend any more. Whoever waits for its start is told why.
+    fn forget(&mut self, reason: &str) {
+        self.live.end();
+        if let Some(Phase::ComingUp(ascent)) = self.running.take().map(|running| running.phase) {
+            ascent.answer(Err(Fault::not_started(reason)));
+        }
     }
 
     /// When the configuration is to be written down again, as users have changed since.
@@ -246,40 +235,31 @@ impl Backend {
 
     fn write_generated(&mut self) {
         if let (Some(running), Some(ports)) = (&mut self.running, self.ports) {
-            running.generated.write(running.config.json(&running.users, ports));
+            running.generated.write(running.wanted.json(ports));
         }
     }
 
-    /// When the core is stopped unless a panel calls.
+    /// When the core is stopped unless a panel calls. A core that comes up answers no panel yet: that is no silence.
     fn expires_at(&self) -> Option<Instant> {
-        let keep_alive = self.running.as_ref()?.keep_alive?;
-        Some(self.live.touched()? + keep_alive)
+        let running = self.running.as_ref()?;
+        let keep_alive = running.wanted.keep_alive?;
+        (!matches!(running.phase, Phase::ComingUp(_))).then_some(self.live.touched()? + keep_alive)
     }
 }
 
 /// Says which users have credentials that are no good.
-fn warn(users: &[User], inbounds: &[Inbound]) {
-    for complaint in users.iter().flat_map(|user| complaints(user, inbounds)) {
+fn warn<'a>(users: impl IntoIterator<Item = &'a User>, inbounds: &[Inbound]) {
+    for complaint in users.into_iter().flat_map(|user| complaints(user, inbounds)) {
         tracing::warn!("{complaint}");
-    }
-}
-
-impl Message<StartBackend> for Backend {
-    type Reply = Result<(), Fault>;
-
-    async fn handle(&mut self, start: StartBackend, _: &mut Context<Self, Self::Reply>) -> Self::Reply {
-        self.tidy_at = Some(Instant::now() + TIDY_AFTER);
-        self.start(start).await
     }
 }
 
 impl Message<StopBackend> for Backend {
     type Reply = ();
 
-    async fn handle(&mut self, StopBackend { turn }: StopBackend, _: &mut Context<Self, ()>) {
-        self.turn = turn;
+    async fn handle(&mut self, StopBackend: StopBackend, _: &mut Context<Self, ()>) {
         self.tidy_at = Some(Instant::now() + TIDY_AFTER);
-        self.stop().await;
+        self.stop("it was stopped").await;
     }
 }
 
@@ -288,11 +268,6 @@ impl Message<SyncUsers> for Backend {
 
     async fn handle(&mut self, sync: SyncUsers, _: &mut Context<Self, Self::Reply>) -> Self::Reply {
         self.tidy_at = Some(Instant::now() + TIDY_AFTER);
-        let synced = self.sync(sync).await;
-        if synced.is_ok() {
-            // It may have taken long, and the panel waited for it.
-            self.live.touch();
-        }
-        synced
+        self.sync(sync).await
     }
 }

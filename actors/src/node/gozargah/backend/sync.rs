@@ -1,14 +1,14 @@
 //! Users change: first what the next core will have, then the core that runs.
 
-use super::{Backend, SyncUsers, lost, warn};
+use super::{Backend, Event, Phase, SyncUsers, event, warn};
 use crate::node::gozargah::account::Account;
 use crate::node::gozargah::core_api::CoreApi;
 use crate::node::gozargah::fault::Fault;
 use crate::node::gozargah::generation::Generation;
 use crate::node::gozargah::live::Current;
-use crate::node::gozargah::users::{Change, Users, changes};
+use crate::node::gozargah::users::{Before, Change, Users};
 use futures_util::{StreamExt, stream};
-use kariz_proto::panel::User;
+use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::timeout;
 use tonic::{Code, Status};
@@ -16,8 +16,8 @@ use tonic::{Code, Status};
 /// Changes that are under way at the core at a time.
 const CHANGES_AT_A_TIME: usize = 32;
 
-/// A core that has made no change for this long is given up, and so is one that lets a single change time out. Tens of thousands
-/// of them may take longer all together.
+/// A core that has made no change for this long is given up, and so is one that lets a single call of it time out. Tens of
+/// thousands of them may take longer all together.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
 
 impl Backend {
@@ -25,41 +25,46 @@ impl Backend {
         let Some(running) = &mut self.running else {
             return Err(Fault::no_backend(Generation::of(&self.state.settings)));
         };
-        let changes = match sync {
+        let before = match sync {
             SyncUsers::Replace(users) => {
                 warn(&users, &running.inbounds);
-                let new = Users::new(users);
-                let changes = running.users.changes_to(&new, &running.inbounds);
-                running.users = new;
-                changes
+                running.wanted.users.replace(Users::new(users))
             }
             SyncUsers::Update(users) => {
                 warn(&users, &running.inbounds);
-                let before = running.users.update(users);
-                let of_one = |(email, before): (&String, &Option<User>)| {
-                    changes(email, before.as_ref(), running.users.get(email), &running.inbounds).collect::<Vec<_>>()
-                };
-                before.iter().flat_map(of_one).collect()
+                running.wanted.users.update(users)
             }
         };
         running.generated.is_behind = true;
-        let Current::Up(core) = self.live.get() else {
+        match &mut running.phase {
             // The next core has them.
-            return Ok(());
+            Phase::Waiting(_) => {}
+            Phase::ComingUp(ascent) => ascent.note(before),
+            Phase::Up(..) => self.bring(&before).await,
+        }
+        // It may have taken long, and the panel waited for it.
+        self.live.touch();
+        Ok(())
+    }
+
+    /// Brings those who have changed to the core that runs.
+    pub(super) async fn bring(&mut self, before: &Before) {
+        let (Some(running), Current::Up(core)) = (&mut self.running, self.live.get()) else {
+            return;
         };
+        let changes = running.wanted.users.changes_since(before, &running.inbounds);
         let made = tokio::select! {
             made = make(&core.api, changes) => made,
-            () = lost(&mut self.running) => Made::Stuck,
+            Event::Lost = event(&mut self.running) => Made::Stuck,
         };
         match made {
-            Made::All => return Ok(()),
+            Made::All => return,
             Made::NeedsRestart => tracing::warn!("the core takes no users while it runs: it is restarted with them"),
             Made::Stuck => {
                 tracing::error!("the core does not answer while users change: it is restarted with all of them")
             }
         }
         self.start_again().await;
-        Ok(())
     }
 }
 
@@ -74,52 +79,83 @@ enum Made {
     Stuck,
 }
 
-/// Makes changes at the core. Whoever goes is gone before anybody comes: a credential that goes from one user to another would
-/// else be taken from both.
+/// Makes changes at the core. Where credentials go from one user to another, the one is gone before the other comes: a core that
+/// removes a user forgets his credentials, whoever has them.
 async fn make(api: &CoreApi, changes: Vec<Change>) -> Made {
-    let (mut removals, mut additions) = (Vec::new(), Vec::new());
-    for Change {
-        tag,
-        email,
-        removes,
-        adds,
-    } in changes
-    {
-        let call = |account| Call {
+    let first = moved(&changes);
+    let (mut removals, mut others) = (Vec::new(), Vec::new());
+    for (change, is_first) in changes.into_iter().zip(first) {
+        let Change {
+            tag,
+            email,
+            removes,
+            adds,
+        } = change;
+        let call = |removes, adds| Call {
             tag: tag.clone(),
             email: email.clone(),
-            account,
+            removes,
+            adds,
         };
-        removals.extend(removes.then(|| call(None)));
-        additions.extend(adds.map(|account| call(Some(account))));
+        if is_first {
+            removals.push(call(true, None));
+        }
+        others.push(call(removes.is_some() && !is_first, adds));
     }
     let removed = all(api, removals).await;
     if removed == Made::Stuck {
         return removed;
     }
-    match all(api, additions).await {
+    match all(api, others).await {
         Made::All => removed,
         other => other,
     }
 }
 
-/// A call that lets a user in with an account, or without one no more.
+/// Of each change, whether it takes credentials away that another user gets.
+fn moved(changes: &[Change]) -> Vec<bool> {
+    let mut gets: HashMap<(&str, &[u8]), Option<&str>> = HashMap::new();
+    for change in changes {
+        let Some(account) = &change.adds else { continue };
+        let who = gets
+            .entry((&change.tag, account.credential()))
+            .or_insert(Some(&change.email));
+        // More than one: whoever it is taken from, another one gets it.
+        if who.is_some_and(|who| who != change.email) {
+            *who = None;
+        }
+    }
+    let is_moved = |change: &Change| {
+        let removed = change.removes.as_ref()?;
+        let who = gets.get(&(&*change.tag, removed.credential()))?;
+        Some(who.is_none_or(|who| who != change.email))
+    };
+    changes.iter().map(|change| is_moved(change).unwrap_or(false)).collect()
+}
+
+/// What is done about one user at one inbound.
 struct Call {
     tag: String,
     email: String,
-    account: Option<Account>,
+    removes: bool,
+    adds: Option<Account>,
+}
+
+impl Call {
+    async fn make(&self, api: &CoreApi) -> Result<(), Status> {
+        if self.removes {
+            api.remove(&self.tag, &self.email).await?;
+        }
+        match &self.adds {
+            Some(account) => api.add(&self.tag, &self.email, account).await,
+            None => Ok(()),
+        }
+    }
 }
 
 /// Makes calls, a number of them at a time.
 async fn all(api: &CoreApi, calls: Vec<Call>) -> Made {
-    let make = |call: Call| async move {
-        let Call { tag, email, account } = &call;
-        let answer = match account {
-            Some(account) => api.add(tag, email, account).await,
-            None => api.remove(tag, email).await,
-        };
-        (answer, call)
-    };
+    let make = |call: Call| async move { (call.make(api).await, call) };
     let mut answers = stream::iter(calls).map(make).buffer_unordered(CHANGES_AT_A_TIME);
     let mut made = Made::All;
     loop {
@@ -154,4 +190,40 @@ fn is_structural(status: &Status) -> bool {
     ["is not a UserManager", "handler not found"]
         .iter()
         .any(|words| status.message().contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_that_another_one_gets_are_taken_first() {
+        let account = |password: &str| Account::Trojan {
+            password: password.into(),
+        };
+        let change = |tag: &str, email: &str, removes: &str, adds: &str| Change {
+            tag: tag.into(),
+            email: email.into(),
+            removes: (!removes.is_empty()).then(|| account(removes)),
+            adds: (!adds.is_empty()).then(|| account(adds)),
+        };
+        let changes = [
+            change("one", "swaps", "a", "b"),
+            change("one", "with", "b", "a"),
+            change("one", "goes", "c", ""),
+            change("one", "comes", "", "c"),
+            change("one", "changes", "d", "e"),
+            change("two", "changes", "e", "f"),
+            change("one", "keeps", "g", "g"),
+            change("one", "shares", "h", "h"),
+            change("one", "too", "", "h"),
+        ];
+        let first: Vec<_> = moved(&changes)
+            .into_iter()
+            .zip(&changes)
+            .filter(|(first, _)| *first)
+            .collect();
+        let emails: Vec<_> = first.iter().map(|(_, change)| &*change.email).collect();
+        assert_eq!(emails, ["swaps", "with", "goes", "shares"]);
+    }
 }

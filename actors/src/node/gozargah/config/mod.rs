@@ -77,6 +77,11 @@ impl CoreConfig {
             None | Some(Value::Null) => Vec::new(),
             Some(_) => return Err(BadConfig::List("inbounds")),
         };
+        for tag in excluded {
+            if !inbounds.iter().any(|inbound| inbound["tag"] == **tag) {
+                tracing::warn!("the panel excludes the inbound {tag}, which its configuration does not have");
+            }
+        }
         let known = |inbound: Value| {
             let read = Inbound::read(&inbound).filter(|read| read.kind != Kind::Other && !excluded.contains(&read.tag));
             (inbound, read)

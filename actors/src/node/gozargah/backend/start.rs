@@ -1,0 +1,150 @@
+//! A panel starts a core.
+
+use super::ascent::Answer;
+use super::{Backend, MIN_PAUSE, OVERTAKEN, Phase, Running, TIDY_AFTER, warn};
+use crate::node::core::Mode;
+use crate::node::gozargah::config::{CoreConfig, Ports};
+use crate::node::gozargah::fault::Fault;
+use crate::node::gozargah::generated::Generated;
+use crate::node::gozargah::inbound::Inbound;
+use crate::node::gozargah::log_files::LogFiles;
+use crate::node::gozargah::users::Users;
+use crate::node::session::Displace;
+use crate::node::state::{Session, State};
+use kameo::prelude::*;
+use kariz_proto::panel::BackendType;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// Longest keep-alive time, in seconds; what is longer is as good as for ever.
+const MAX_KEEP_ALIVE_S: u64 = 10 * 365 * 24 * 60 * 60;
+
+/// Starts a core for a panel; whatever ran before is replaced.
+///
+/// But for what the same panel has started already and not heard of, because its core took longer than the panel waited: that goes
+/// on. A panel that is less patient than its core needs would else restart it for ever.
+pub(in crate::node::gozargah) struct StartBackend {
+    pub(in crate::node::gozargah) wanted: Wanted,
+    pub(in crate::node::gozargah) panel: IpAddr,
+    /// The id of the panel's session, where it has one (G0).
+    pub(in crate::node::gozargah) session: Option<Uuid>,
+    pub(in crate::node::gozargah) answer: Answer,
+}
+
+/// What a panel wants to run.
+#[derive(Debug, PartialEq)]
+pub(in crate::node::gozargah) struct Wanted {
+    pub(super) config: CoreConfig,
+    pub(super) users: Users,
+    /// How long the panel may be silent before the core is stopped.
+    pub(super) keep_alive: Option<Duration>,
+}
+
+impl Wanted {
+    /// Reads what a panel sends.
+    ///
+    /// # Errors
+    /// It is no configuration, or one for something else than a core.
+    pub(in crate::node::gozargah) fn read(backend: kariz_proto::panel::Backend) -> Result<Self, Fault> {
+        if BackendType::try_from(backend.r#type) != Ok(BackendType::Xray) {
+            return Err(Fault::start("invalid backend type"));
+        }
+        let config = CoreConfig::read(&backend.config, &backend.exclude_inbounds);
+        let seconds = backend.keep_alive.min(MAX_KEEP_ALIVE_S);
+        Ok(Self {
+            config: config.map_err(|error| Fault::start(format!("invalid configuration: {error}")))?,
+            users: Users::new(backend.users),
+            keep_alive: (seconds > 0).then(|| Duration::from_secs(seconds)),
+        })
+    }
+
+    /// What the core gets.
+    pub(super) fn json(&self, ports: Ports) -> Vec<u8> {
+        self.config.json(&self.users, ports)
+    }
+}
+
+impl Running {
+    fn new(wanted: Wanted, panel: IpAddr, state: &Arc<State>) -> Self {
+        let inbounds: Vec<Inbound> = wanted.config.inbounds().cloned().collect();
+        warn(wanted.users.all(), &inbounds);
+        Self {
+            generated: Generated::at(state.settings.generated.clone()),
+            _log_files: LogFiles::begin(state, wanted.config.log_paths()),
+            wanted,
+            inbounds,
+            panel,
+            phase: Phase::Waiting(Instant::now()),
+            pause: MIN_PAUSE,
+            is_unheard: false,
+        }
+    }
+
+    /// Whether `panel` wants what it has started already, and does not know how that went.
+    fn is_what(&self, panel: IpAddr, wanted: &Wanted) -> bool {
+        let is_on_its_way = self.is_unheard || matches!(&self.phase, Phase::ComingUp(ascent) if ascent.is_start());
+        is_on_its_way && self.panel == panel && self.wanted == *wanted
+    }
+}
+
+impl Backend {
+    async fn start(&mut self, start: StartBackend) {
+        let StartBackend {
+            wanted,
+            panel,
+            session,
+            answer,
+        } = start;
+        // An error says that the session's actor is being restarted. Then another panel may keep a session without a core.
+        let _ = self.session.ask(Displace).await;
+        let repeated = self.running.as_mut().filter(|running| running.is_what(panel, &wanted));
+        if let Some(running) = repeated {
+            tracing::info!("{panel} starts what it has started and not heard of: that goes on");
+            match &mut running.phase {
+                Phase::ComingUp(ascent) => {
+                    ascent.told_to(answer);
+                    return self.begin(panel, session);
+                }
+                Phase::Up(..) => {
+                    running.is_unheard = answer.send(Ok(())).is_err();
+                    return self.begin(panel, session);
+                }
+                Phase::Waiting(_) => {}
+            }
+        } else {
+            if self.running.is_some() {
+                tracing::warn!("New connection from {panel} core control access was taken away from previous client.");
+            }
+            self.live.read_out(&self.ledger).await;
+            self.forget(OVERTAKEN);
+            self.running = Some(Running::new(wanted, panel, &self.state));
+        }
+        self.begin(panel, session);
+        let launched = self.run(Mode::Restart).await;
+        if let (Ok(()), Some(Phase::ComingUp(ascent))) = (&launched, self.running.as_mut().map(|it| &mut it.phase)) {
+            return ascent.told_to(answer);
+        }
+        let fault = launched.err().unwrap_or_else(Fault::internal);
+        self.stop(&fault.text).await;
+        // Whoever asked may have gone.
+        let _ = answer.send(Err(fault));
+    }
+
+    /// The backend is this panel's from now on.
+    fn begin(&self, panel: IpAddr, session: Option<Uuid>) {
+        self.live.begin(session.map(|id| Session { id, panel }));
+        self.live.touch();
+    }
+}
+
+impl Message<StartBackend> for Backend {
+    type Reply = ();
+
+    async fn handle(&mut self, start: StartBackend, _: &mut Context<Self, ()>) {
+        self.tidy_at = Some(Instant::now() + TIDY_AFTER);
+        self.start(start).await;
+    }
+}
