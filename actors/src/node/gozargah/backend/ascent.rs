@@ -73,7 +73,7 @@ impl Ascent {
         }
     }
 
-    /// Tells whoever waits; `false` if somebody had, and has gone.
+    /// Tells whoever waits; `false` if he has gone.
     pub(super) fn answer(self, outcome: Result<(), Fault>) -> bool {
         self.answer.is_none_or(|answer| answer.send(outcome).is_ok())
     }

@@ -95,7 +95,7 @@ impl Backend {
     pub(super) async fn arrived(&mut self) {
         let Some(running) = &mut self.running else { return };
         let now = Instant::now();
-        let Phase::ComingUp(ascent) = std::mem::replace(&mut running.phase, Phase::Waiting(now)) else {
+        let Phase::ComingUp(mut ascent) = std::mem::replace(&mut running.phase, Phase::Waiting(now)) else {
             return;
         };
         running.phase = Phase::Up(Health::of(ascent.api.clone()), now);
@@ -112,9 +112,10 @@ impl Backend {
         }));
         // No panel could be answered before.
         self.live.touch();
-        let mut ascent = ascent;
         let changed = std::mem::take(&mut ascent.changed);
-        running.is_unheard = !ascent.answer(Ok(()));
+        if ascent.is_start() {
+            running.is_unheard = !ascent.answer(Ok(()));
+        }
         if !changed.is_empty() {
             self.bring(&changed).await;
         }
