@@ -114,7 +114,10 @@ async fn serve(settings: Settings, logging: &NodeLogging) -> Exit {
     }
     tokio::select! {
         () = node.stop() => {}
-        () = signals.second_end() => tracing::warn!("second signal: the core is killed"),
+        () = signals.second_end() => {
+            tracing::warn!("second signal: the core is killed");
+            node.kill().await;
+        }
     }
     Exit::Done
 }

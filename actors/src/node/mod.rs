@@ -175,9 +175,18 @@ impl Node {
     }
 
     /// Ends connections, then the core, within two seconds whatever the core does.
-    pub async fn stop(self) {
+    pub async fn stop(&self) {
+        self.quit(STOP_GRACE).await;
+    }
+
+    /// The same, but the core and all that it has forked are killed. It may be under way already, and more patient.
+    pub async fn kill(&self) {
+        self.quit(Duration::ZERO).await;
+    }
+
+    async fn quit(&self, grace: Duration) {
         self.state.begin_stop();
-        let core_ends = self.actors.supervisor.ask(core::Quit { grace: STOP_GRACE });
+        let core_ends = self.actors.supervisor.ask(core::Quit { grace });
         // What does not end in time is killed when the runtime is dropped.
         let _ = timeout(STOP_TIMEOUT, async { core_ends.await }).await;
     }

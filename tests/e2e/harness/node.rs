@@ -6,9 +6,10 @@ use super::process::{Kariz, binary};
 use super::scene::Scene;
 use super::tunnel::is_listening;
 use super::wait::{eventually, within};
-use super::{Context, Duration, Result, SOON, SocketAddr, bail};
+use super::{BACK, Context, Duration, Result, SOON, SocketAddr, bail, ensure};
 pub use kariz_bench::process::runs;
 use kariz_bench::process::{children, threads};
+use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -234,10 +235,26 @@ impl Node {
         }
     }
 
+    /// The core's process when it is another one than `last`, which was to end.
+    pub async fn core_after(&self, last: u32) -> Result<u32> {
+        let look = || async {
+            let core = self.core()?;
+            ensure!(core != last, "it is still the same");
+            Ok(core)
+        };
+        Ok(eventually(BACK, "another core", look).await?.0)
+    }
+
     /// Threads of the process.
     pub fn threads(&self) -> Result<usize> {
         Ok(threads(self.process.pid())?)
     }
+}
+
+/// Sends a signal to a process, which is none of the harness' own children.
+pub fn signal(process: u32, signal: Signal) -> Result<()> {
+    let pid = Pid::from_raw(process.try_into()?).context("a pid is positive")?;
+    kill_process(pid, signal).with_context(|| format!("sending {signal:?} to {process}"))
 }
 
 /// Waits until a process is gone.

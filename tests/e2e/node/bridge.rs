@@ -1,11 +1,11 @@
 //! The libraries of Gozargah and PasarGuard panels against the node with a real core, over gRPC and over REST.
 
 use crate::harness::bridge::{Bridge, Dialect, Library};
-use crate::harness::node::{Node, Setup, gone, runs};
+use crate::harness::node::{Node, Setup, gone, runs, signal};
 use crate::harness::xray::{Inbounds, Users};
 use crate::harness::{provision, *};
 use libtest_mimic::Trial;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 /// Its name, by which its needs are known.
@@ -117,8 +117,7 @@ async fn users(scene: Scene, dialect: Dialect) -> Result<()> {
     );
 
     // The core dies: its users are back, and no panel has done anything.
-    let pid = Pid::from_raw(core.try_into()?).context("a pid is positive")?;
-    kill_process(pid, Signal::KILL)?;
+    signal(core, Signal::KILL)?;
     gone(core, SOON).await?;
     eventually(SOON, "the users are back", || through.move_data(&scene, BYTES)).await?;
     ensure!(stage.node.core()? != core, "the same core");
@@ -194,10 +193,7 @@ async fn hanging(scene: Scene) -> Result<()> {
     let target = Target::echo(&scene)?;
     let through = Users::start(&scene, stage.inbounds, target.address()).await?;
     let core = stage.node.core()?;
-    kill_process(
-        Pid::from_raw(core.try_into()?).context("a pid is positive")?,
-        Signal::STOP,
-    )?;
+    signal(core, Signal::STOP)?;
     gone(core, NOTICED).await.context("nobody noticed")?;
     eventually(SOON, "the users are back", || through.move_data(&scene, 1 << 10)).await?;
     Ok(())

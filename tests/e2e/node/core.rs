@@ -1,13 +1,12 @@
 //! The real core, and users who connect to it.
 
-use crate::harness::node::{Node, Setup, gone, runs};
+use crate::harness::node::{Node, Setup, gone, runs, signal};
 use crate::harness::panel::Panel;
 use crate::harness::process::Signal;
 use crate::harness::tunnel::{listening, not_listening};
 use crate::harness::xray::{Inbounds, Users};
 use crate::harness::{logs::Logs, provision, *};
 use libtest_mimic::Trial;
-use rustix::process::{Pid, kill_process};
 use serde_json::{Value, json};
 
 /// Its name, by which its needs are known.
@@ -154,8 +153,7 @@ async fn port_in_use(scene: Scene) -> Result<()> {
 async fn killed(scene: Scene) -> Result<()> {
     let target = Target::echo(&scene)?;
     let (node, mut panel, inbounds) = running(&scene).await?;
-    let core = i32::try_from(node.core()?).ok().and_then(Pid::from_raw);
-    kill_process(core.context("a pid is positive")?, Signal::KILL)?;
+    signal(node.core()?, Signal::KILL)?;
     let look = || async {
         ensure!(!panel.beside().started().await?, "it is still started");
         Ok(())

@@ -1,6 +1,6 @@
 //! The node as a process: its end, what it leaves behind, what a core can do to it, what it writes.
 
-use crate::harness::fake_core::{FakeCore, NORMAL};
+use crate::harness::fake_core::{FakeCore, NORMAL, READY};
 use crate::harness::https::Https;
 use crate::harness::logs::Logs;
 use crate::harness::node::{Node, Setup, gone};
@@ -9,11 +9,13 @@ use crate::harness::process::Signal;
 use crate::harness::tunnel::not_listening;
 use crate::harness::*;
 use libtest_mimic::Trial;
+use std::os::unix::fs::PermissionsExt;
 use tokio::net::TcpStream;
 
 pub fn trials() -> Vec<Trial> {
     Suite::new("node::process")
         .once("sigterm_ends_node_and_core_within_2_s", sigterm)
+        .once("a_second_sigterm_leaves_nothing_of_the_core", sigterm_twice)
         .once("sigterm_during_a_start", sigterm_during_a_start)
         .once("sigterm_with_a_log_that_nobody_reads", sigterm_unread)
         .once("kill_9_leaves_no_core", kill_9)
@@ -39,6 +41,33 @@ async fn ends_well(node: &mut Node, core: u32) -> Result<()> {
     ensure!(status.code() == Some(0), "the status is {status}");
     gone(core, ENDS.saturating_sub(begin.elapsed()).max(millis(100))).await?;
     not_listening(node.address, secs(1)).await.map(drop)
+}
+
+/// Whoever sends a second one waits for no core, and finds nothing of it: not even what it has forked.
+async fn sigterm_twice(scene: Scene) -> Result<()> {
+    let (core, child) = (scene.file("xray"), scene.file("child"));
+    let forever = "trap '' TERM; while :; do sleep 1; done";
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = version ] && exec echo 'Xray 26.3.27 (a core of the tests)'\ncat > /dev/null\n\
+         sh -c \"echo \\$\\$ > {}; {forever}\" &\necho '{READY}'\n{forever}\n",
+        child.display()
+    );
+    std::fs::write(&core, script)?;
+    std::fs::set_permissions(&core, std::fs::Permissions::from_mode(0o755))?;
+    let mut node = Setup::new(&scene, &core)?.start().await?;
+    Panel::connect(&node).await?.start(CONFIG).await?.expect(200)?;
+    let read = || async { Ok(std::fs::read_to_string(&child)?.trim().parse::<u32>()?) };
+    let (child, _) = eventually(SOON, "the core's child", read).await?;
+    let core = node.core()?;
+    for _ in 0..2 {
+        node.process.signal(Signal::TERM)?;
+        tokio::time::sleep(millis(100)).await;
+    }
+    node.process.exit(ENDS).await?;
+    for process in [core, child] {
+        gone(process, secs(1)).await?;
+    }
+    Ok(())
 }
 
 async fn sigterm(scene: Scene) -> Result<()> {

@@ -29,6 +29,8 @@ pub(super) struct Life {
     /// Told when the core says that it is ready.
     pub(super) ready: Arc<Notify>,
     stop: Option<oneshot::Sender<Duration>>,
+    /// Told when its time to end is over.
+    kill: Arc<Notify>,
 }
 
 /// How a core ended.
@@ -52,11 +54,16 @@ impl Life {
     /// Forks a core and feeds it `config`; `sockets` are those that it listens on.
     pub(super) fn begin(state: Arc<State>, config: Vec<u8>, sockets: Vec<PathBuf>) -> Self {
         let (stop, stopped) = oneshot::channel();
-        let ready = Arc::new(Notify::new());
+        let (ready, kill) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let asked = Asked {
+            stop: stopped,
+            kill: kill.clone(),
+        };
         Self {
-            task: tokio::spawn(live(state, config, sockets, ready.clone(), stopped)),
+            task: tokio::spawn(live(state, config, sockets, ready.clone(), asked)),
             ready,
             stop: Some(stop),
+            kill,
         }
     }
 
@@ -67,15 +74,22 @@ impl Life {
             let _ = stop.send(grace);
         }
     }
+
+    /// Has a core that was told to end no more time for it.
+    pub(super) fn kill(&self) {
+        self.kill.notify_one();
+    }
 }
 
-async fn live(
-    state: Arc<State>,
-    config: Vec<u8>,
-    sockets: Vec<PathBuf>,
-    ready: Arc<Notify>,
+/// What a core may be asked.
+struct Asked {
+    /// To end, and how much time it has.
     stop: oneshot::Receiver<Duration>,
-) -> End {
+    /// To end now.
+    kill: Arc<Notify>,
+}
+
+async fn live(state: Arc<State>, config: Vec<u8>, sockets: Vec<PathBuf>, ready: Arc<Notify>, asked: Asked) -> End {
     // Whatever became of the one who held the core before: its ports are taken as long as it is there.
     let _alone = state.core_place.lock().await;
     sockets::remove_stale(&sockets).await;
@@ -92,7 +106,7 @@ async fn live(
     let said = lines::LastLines::default();
     readers.spawn(lines::drain(stdout, state.clone(), said.clone(), Some(ready)));
     readers.spawn(lines::drain(stderr, state.clone(), said.clone(), None));
-    let status = wait(&mut child, stop).await;
+    let status = wait(&mut child, asked).await;
     // A child that it forked may still hold the other ends.
     let all_read = async { while readers.join_next().await.is_some() {} };
     let _ = timeout(LAST_LINES_TIMEOUT, all_read).await;
@@ -115,10 +129,10 @@ async fn feed(stdin: Option<ChildStdin>, config: Vec<u8>) -> io::Result<()> {
     stdin.shutdown().await
 }
 
-/// Waits for the core's end, which `stop` may ask for, and ends with it whatever it has forked.
+/// Waits for the core's end, which may be asked for, and ends with it whatever it has forked.
 ///
 /// Signals go to its group, which has its id: as long as it has not been waited for, nobody else can have that.
-async fn wait(child: &mut Child, stop: oneshot::Receiver<Duration>) -> io::Result<ExitStatus> {
+async fn wait(child: &mut Child, Asked { stop, kill }: Asked) -> io::Result<ExitStatus> {
     let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) else {
         return child.wait().await;
     };
@@ -134,8 +148,12 @@ async fn wait(child: &mut Child, stop: oneshot::Receiver<Duration>) -> io::Resul
     if let Some(grace) = grace {
         // A group that is not there any more needs no signal, here and below.
         let _ = kill_process_group(pid, Signal::TERM);
-        if timeout(grace, exit.wait()).await.is_err() {
-            tracing::warn!("Xray core did not stop within {grace:?}: killed");
+        let had = tokio::select! {
+            ended = timeout(grace, exit.wait()) => ended.is_err().then_some(grace),
+            () = kill.notified() => Some(Duration::ZERO),
+        };
+        if let Some(had) = had {
+            tracing::warn!("Xray core did not stop within {had:?}: killed");
             // It may have left its group by its own doing.
             let _ = kill_process(pid, Signal::KILL);
         }

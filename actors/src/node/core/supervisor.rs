@@ -74,7 +74,7 @@ pub(crate) struct Stop {
 
 /// The node ends: stops the core, and answers when it is gone. Nothing is started any more.
 pub(crate) struct Quit {
-    /// How long the core has to end before it is killed.
+    /// How long the core has to end before it is killed. None at all ends the time that it has been given before, too.
     pub(crate) grace: Duration,
 }
 
@@ -314,6 +314,9 @@ impl Message<Quit> for Supervisor {
             waiting.push(told);
         }
         self.stop_all(grace);
+        if let Some(current) = self.current.as_ref().filter(|_| grace.is_zero()) {
+            current.life.kill();
+        }
         // An error says that there is no core to wait for.
         context.spawn(async { gone.await.unwrap_or(()) })
     }

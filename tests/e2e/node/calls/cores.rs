@@ -4,31 +4,16 @@ use super::{Stage, backend};
 use crate::harness::bridge::KEY;
 use crate::harness::calls::*;
 use crate::harness::https::Login;
-use crate::harness::node::{Setup, gone};
+use crate::harness::node::{Setup, gone, signal};
 use crate::harness::panel::Panel;
 use crate::harness::xray::Users;
 use crate::harness::{provision, *};
 use kariz_proto::panel::{BaseInfoResponse, Empty, StatRequest, StatResponse, User};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tokio::net::UnixStream;
-
-fn kill(core: u32) -> Result<()> {
-    let pid = Pid::from_raw(core.try_into()?).context("a pid is positive")?;
-    Ok(kill_process(pid, Signal::KILL)?)
-}
-
-/// Another core than `last`.
-async fn next_core(stage: &Stage, last: u32) -> Result<u32> {
-    let look = || async {
-        let core = stage.node.core()?;
-        ensure!(core != last, "it is the one that was killed");
-        Ok(core)
-    };
-    Ok(eventually(BACK, "another core", look).await?.0)
-}
 
 /// Longer than a core has for its ready line, and the API of one that has said it for its first answers.
 const PAUSE_S: u32 = 9;
@@ -78,8 +63,8 @@ pub(super) async fn slow(scene: Scene) -> Result<()> {
     // The next one never gets that far. A panel that stops it, and one that starts another, need not wait.
     std::fs::write(&never, "")?;
     let core = stage.node.core()?;
-    kill(core)?;
-    let core = next_core(&stage, core).await?;
+    signal(core, Signal::KILL)?;
+    let core = stage.node.core_after(core).await?;
     let hears = || async {
         let outcome = panel.call(STATS, &StatRequest::default()).await?;
         (!outcome.is_ok())
@@ -120,19 +105,80 @@ pub(super) async fn impatient(scene: Scene, wire: Wire) -> Result<()> {
             panel.ok::<Empty>(STOP, &Empty {}).await?;
         }
     }
-    // A start that was heard of is made again, and so is another one.
-    std::fs::remove_file(&slow)?;
-    let core = stage.node.core()?;
-    panel.ok::<BaseInfoResponse>(START, &stage.backend()).await?;
-    ensure!(stage.node.core()? != core, "it was not started anew");
-    std::fs::write(&slow, "")?;
+    // With other users it is still the same core, and has those.
+    panel.ok::<Empty>(STOP, &Empty {}).await?;
     panel.break_off(START, &stage.backend(), PATIENCE).await?;
     let core = stage.node.core()?;
-    std::fs::remove_file(&slow)?;
     let mut other = stage.backend();
-    other.users.pop();
+    other.users.retain(|user| user.email != "1.alice");
+    panel.ok::<BaseInfoResponse>(START, &other).await?;
+    ensure!(stage.node.core()? == core, "it was started anew for other users");
+    let target = Target::echo(&scene)?;
+    let users = Users::start(&scene, stage.inbounds, target.address()).await?;
+    let through = || async { users.through_shadowsocks(&scene, 1_000).await };
+    eventually(SOON, "who stayed gets through", through).await?;
+    let kept_out = || async {
+        let moved = users.through_vless(&scene, 1_000).await;
+        moved.is_err().then_some(()).context("who went still gets through")
+    };
+    eventually(SOON, "who went is kept out", kept_out).await?;
+    // A start that was heard of is made again, and so is one of something else.
+    std::fs::remove_file(&slow)?;
+    panel.ok::<BaseInfoResponse>(START, &other).await?;
+    ensure!(stage.node.core()? != core, "it was not started anew");
+    std::fs::write(&slow, "")?;
+    panel.break_off(START, &other, PATIENCE).await?;
+    let core = stage.node.core()?;
+    std::fs::remove_file(&slow)?;
+    other.keep_alive = 1_000;
     panel.ok::<BaseInfoResponse>(START, &other).await?;
     ensure!(stage.node.core()? != core, "another start is taken for the same");
+    Ok(())
+}
+
+/// Starts that were given up, one after the other: none of them is waited for.
+pub(super) async fn given_up(scene: Scene) -> Result<()> {
+    const STARTS: usize = 5;
+    let Slow { stage, panel, .. } = Slow::new(&scene).await?;
+    for number in 0..STARTS {
+        let mut backend = stage.backend();
+        backend.keep_alive = 1_000 + number as u64;
+        panel.break_off(START, &backend, millis(300)).await?;
+    }
+    let begin = Instant::now();
+    panel.ok::<Empty>(STOP, &Empty {}).await?;
+    // One core has to end, and none of them to come up.
+    ensure!(begin.elapsed() < secs(5), "{:?}", begin.elapsed());
+    let none = || async {
+        stage
+            .node
+            .children()?
+            .is_empty()
+            .then_some(())
+            .context("there is a core")
+    };
+    eventually(SOON, "no core is left", none).await.map(drop)
+}
+
+/// A core that ends long after its launch is quoted, too.
+pub(super) async fn last_words(scene: Scene) -> Result<()> {
+    let core = scene.file("xray");
+    let script = format!(
+        "#!/bin/sh\nif [ \"$1\" = run ]; then\necho some first words\nsleep 4\necho some last words\nexit 7\nfi\nexec {} \"$@\"\n",
+        provision::xray()?.display()
+    );
+    std::fs::write(&core, script)?;
+    std::fs::set_permissions(&core, std::fs::Permissions::from_mode(0o755))?;
+    let mut setup = Setup::new(&scene, &core)?;
+    setup.set("API_KEY", KEY).unset("SSL_CLIENT_CERT_FILE");
+    let stage = Stage::begin(&scene, &mut setup, &[], Login::anonymous(rustls::ALL_VERSIONS)?).await?;
+    let panel = stage.panel.with("x-api-key", KEY);
+    let outcome = panel.call(START, &stage.backend()).await?;
+    let words = "; recent xray logs:\nsome first words\nsome last words";
+    ensure!(
+        outcome.code == 503 && outcome.text.trim_end().ends_with(words),
+        "{outcome:?}"
+    );
     Ok(())
 }
 
@@ -144,8 +190,8 @@ pub(super) async fn meanwhile(scene: Scene) -> Result<()> {
     backend.users = vec![bob.clone()];
     panel.ok::<BaseInfoResponse>(START, &backend).await?;
     let core = stage.node.core()?;
-    kill(core)?;
-    let core = next_core(&stage, core).await?;
+    signal(core, Signal::KILL)?;
+    let core = stage.node.core_after(core).await?;
     // Behind the time that the node waits for its ready line.
     tokio::time::sleep(secs(4)).await;
     let gone = User {
@@ -185,8 +231,8 @@ pub(super) async fn sockets(scene: Scene) -> Result<()> {
     stage.panel.ok::<BaseInfoResponse>(START, &backend(&config)).await?;
     is_open(&socket).await?;
     let core = stage.node.core()?;
-    kill(core)?;
-    next_core(&stage, core).await?;
+    signal(core, Signal::KILL)?;
+    stage.node.core_after(core).await?;
     is_open(&socket).await?;
     eventually(SOON, "the core answers", || async {
         stage.panel.ok::<StatResponse>(STATS, &StatRequest::default()).await
@@ -205,7 +251,7 @@ pub(super) async fn sockets(scene: Scene) -> Result<()> {
     panel.start(&config.to_string()).await?.expect(200)?;
     is_open(&socket).await?;
     let core = certified.node.core()?;
-    kill(core)?;
+    signal(core, Signal::KILL)?;
     gone(core, SOON).await?;
     ensure!(socket.exists(), "the core has removed its socket itself");
     let starts = || async {

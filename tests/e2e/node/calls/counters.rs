@@ -2,10 +2,11 @@
 
 use super::{Stage, WIRES};
 use crate::harness::calls::*;
+use crate::harness::node::signal;
 use crate::harness::xray::Users;
 use crate::harness::*;
 use kariz_proto::panel::{BaseInfoResponse, Empty, StatRequest, StatResponse, StatType};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 /// What is moved each way.
 pub(super) const BYTES: u64 = 100_000;
@@ -79,12 +80,12 @@ pub(super) async fn outlive_lost_answers(scene: Scene) -> Result<()> {
     };
     for wire in WIRES {
         // The core is asked, and answers when nobody is there any more.
-        let core = Pid::from_raw(stage.node.core()?.try_into()?).context("a pid is positive")?;
-        kill_process(core, Signal::STOP)?;
+        let core = stage.node.core()?;
+        signal(core, Signal::STOP)?;
         let stopped = || async { all_stopped(core).then_some(()).context("a thread still runs") };
         eventually(SOON, "the core is stopped", stopped).await?;
         let broken = stage.panel.over(wire).break_off(STATS, &request, millis(300)).await;
-        kill_process(core, Signal::CONT)?;
+        signal(core, Signal::CONT)?;
         broken?;
         let is_back = || async {
             let now = counted(&stage.panel, false).await?;
@@ -95,14 +96,14 @@ pub(super) async fn outlive_lost_answers(scene: Scene) -> Result<()> {
         eventually(SOON, "the counters are back", is_back).await?;
     }
     // The node gives up before the core answers.
-    let core = Pid::from_raw(stage.node.core()?.try_into()?).context("a pid is positive")?;
-    kill_process(core, Signal::STOP)?;
+    let core = stage.node.core()?;
+    signal(core, Signal::STOP)?;
     // Both at once: twice the time, and the core would be given up.
     let (late, system) = tokio::join!(
         stage.panel.call(STATS, &request),
         stage.panel.call(BACKEND_STATS, &Empty {})
     );
-    kill_process(core, Signal::CONT)?;
+    signal(core, Signal::CONT)?;
     let (late, system) = (late?, system?);
     ensure!(late.code == 504 && system.code == 504, "{late:?} {system:?}");
     ensure!(
@@ -126,8 +127,8 @@ pub(super) async fn outlive_lost_answers(scene: Scene) -> Result<()> {
 }
 
 /// Whether every thread of a process has been stopped by a signal: that takes a moment.
-fn all_stopped(process: Pid) -> bool {
-    let threads = std::fs::read_dir(format!("/proc/{}/task", process.as_raw_nonzero()));
+fn all_stopped(process: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task"));
     let is_stopped = |thread: std::fs::DirEntry| {
         let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
         stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('T'))

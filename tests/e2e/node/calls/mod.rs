@@ -63,6 +63,8 @@ pub fn trials() -> Vec<Trial> {
         .once("a_panel_may_be_impatient_over_rest", |scene| {
             cores::impatient(scene, Wire::Rest)
         })
+        .once("starts_that_were_given_up_hold_nobody_up", cores::given_up)
+        .once("a_core_that_ends_late_is_quoted", cores::last_words)
         .once("users_may_change_while_a_core_comes_up", cores::meanwhile)
         .once("sockets_of_killed_cores_are_removed", cores::sockets)
         .done()

@@ -4,14 +4,14 @@ use super::counters::{BYTES, about, counted};
 use super::{Stage, WIRES};
 use crate::harness::calls::*;
 use crate::harness::https::{Https, Login};
-use crate::harness::node::gone;
+use crate::harness::node::{gone, signal};
 use crate::harness::panel::{Panel, request};
 use crate::harness::xray::Users;
 use crate::harness::*;
 use http_body_util::BodyExt;
 use kariz_proto::panel::{BaseInfoResponse, Empty, StatRequest, StatResponse};
 use prost::Message;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 pub(super) async fn between_families(scene: Scene) -> Result<()> {
     let stage = Stage::certified(&scene, &[]).await?;
@@ -92,25 +92,15 @@ pub(super) async fn restart(scene: Scene) -> Result<()> {
     stage.start().await?;
     let mut marzban = Panel::connect(&stage.node).await?;
     let core = stage.node.core()?;
-    kill_process(
-        Pid::from_raw(core.try_into()?).context("a pid is positive")?,
-        Signal::KILL,
-    )?;
-    let look = || async {
-        let now = stage.node.core()?;
-        (now != core).then_some(now).context("it is the one that was killed")
-    };
-    let (core, _) = eventually(BACK, "another core", look).await?;
+    signal(core, Signal::KILL)?;
+    let core = stage.node.core_after(core).await?;
     marzban
         .ping()
         .await
         .context("the session that has not started anything yet")?;
 
     // Killed once more, and while it is to come back the other panel starts.
-    kill_process(
-        Pid::from_raw(core.try_into()?).context("a pid is positive")?,
-        Signal::KILL,
-    )?;
+    signal(core, Signal::KILL)?;
     gone(core, SOON).await?;
     let config = stage.inbounds.panel_config().to_string();
     marzban.start(&config).await?.expect(200)?;

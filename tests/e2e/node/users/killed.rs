@@ -3,10 +3,11 @@
 use super::{Stage, suite, told};
 use crate::harness::bridge::{Bridge, Sync};
 use crate::harness::doors::Doors;
+use crate::harness::node::signal;
 use crate::harness::protocol::{Member, Protocol};
 use crate::harness::*;
 use libtest_mimic::Trial;
-use rustix::process::{Pid, Signal as Kill, kill_process};
+use rustix::process::Signal;
 use std::cell::Cell;
 
 pub(super) fn trials() -> Vec<Trial> {
@@ -19,12 +20,18 @@ pub(super) fn trials() -> Vec<Trial> {
 const PROTOCOLS: [Protocol; 3] = [Protocol::Vmess, Protocol::Vless, Protocol::Trojan];
 const USERS: u64 = 45;
 
-async fn killed(scene: Scene) -> Result<()> {
-    let stage = Stage::new(&scene, &PROTOCOLS).await?;
+/// A node, users, and a door for each of them.
+async fn set_up(scene: &Scene) -> Result<(Stage, Vec<Member>, Doors)> {
+    let stage = Stage::new(scene, &PROTOCOLS).await?;
     let members: Vec<Member> = (0..USERS).map(|number| Member::new(number, &PROTOCOLS)).collect();
     let ways = members.iter().zip(stage.servers.iter().cycle());
     let ways: Vec<_> = ways.map(|(member, server)| (member, *server)).collect();
-    let doors = Doors::start(&scene, &ways).await?;
+    let doors = Doors::start(scene, &ways).await?;
+    Ok((stage, members, doors))
+}
+
+async fn killed(scene: Scene) -> Result<()> {
+    let (stage, members, doors) = set_up(&scene).await?;
     let mut panel = stage.started("grpc", &[]).await?;
 
     let killing = Cell::new(true);
@@ -46,25 +53,14 @@ async fn killed(scene: Scene) -> Result<()> {
 async fn hanging(scene: Scene) -> Result<()> {
     /// Twice what a call has, and the core then has to end.
     const REPLACED: Duration = secs(2 * (5 + 2));
-    let stage = Stage::new(&scene, &PROTOCOLS).await?;
-    let members: Vec<Member> = (0..USERS).map(|number| Member::new(number, &PROTOCOLS)).collect();
-    let ways = members.iter().zip(stage.servers.iter().cycle());
-    let ways: Vec<_> = ways.map(|(member, server)| (member, *server)).collect();
-    let doors = Doors::start(&scene, &ways).await?;
+    let (stage, members, doors) = set_up(&scene).await?;
     let mut panel = stage.started("grpc", &[]).await?;
     let core = stage.node.core()?;
-    kill_process(
-        Pid::from_raw(core.try_into()?).context("a pid is positive")?,
-        Kill::STOP,
-    )?;
+    signal(core, Signal::STOP)?;
     let begin = Instant::now();
     // The library gives up after ten seconds; what the node has taken, it has.
     let synced = panel.sync(Sync::Replace, &told(&members)).await;
-    let replaced = || async {
-        let now = stage.node.core()?;
-        (now != core).then_some(()).context("it is the one that hangs")
-    };
-    eventually(BACK, "another core", replaced).await?;
+    stage.node.core_after(core).await?;
     ensure!(
         begin.elapsed() < REPLACED,
         "replaced after {:?} ({synced:?})",
@@ -84,15 +80,9 @@ async fn kill(stage: &Stage, killing: &Cell<bool>) -> Result<()> {
     let mut dice = stage.scene.dice();
     let mut last = 0;
     for _ in 0..TIMES {
-        let look = || async {
-            let core = stage.node.core()?;
-            ensure!(core != last, "it is the one that was killed");
-            Ok(core)
-        };
-        (last, _) = eventually(BACK, "another core", look).await?;
+        last = stage.node.core_after(last).await?;
         tokio::time::sleep(millis(dice.below(LATEST_MS))).await;
-        let pid = Pid::from_raw(last.try_into()?).context("a pid is positive")?;
-        kill_process(pid, Kill::KILL)?;
+        signal(last, Signal::KILL)?;
     }
     killing.set(false);
     Ok(())

@@ -1,10 +1,12 @@
-//! A core that lives and does not answer yet: it may have much to read.
+//! A core on its way up: it may wait for the end of the one before it, and then have much to read.
 
 use super::OWNER;
+use crate::node::core::{Mode, Outcome, Owner};
 use crate::node::gozargah::config::Ports;
 use crate::node::gozargah::core_api::CoreApi;
 use crate::node::gozargah::fault::Fault;
 use crate::node::gozargah::users::Before;
+use crate::node::log_hub::LogReader;
 use crate::node::state::State;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -13,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-/// How long it may take.
+/// How long a core that lives may take until its API answers.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Time between two questions.
@@ -26,20 +28,44 @@ pub(super) type Answer = oneshot::Sender<Result<(), Fault>>;
 pub(super) struct Ascent {
     pub(super) api: Arc<CoreApi>,
     pub(super) ports: Ports,
-    over: BoxFuture<'static, Result<(), &'static str>>,
+    /// How it was launched, and which try this is.
+    pub(super) mode: Mode,
+    pub(super) tries: usize,
+    /// What it says.
+    pub(super) lines: LogReader,
+    over: BoxFuture<'static, Result<(), Fall>>,
     /// Who has changed since it was launched; it does not know of that yet.
     pub(super) changed: Before,
-    answer: Option<Answer>,
+    /// Whom to tell, if a panel has started it. Otherwise it is a core that comes back.
+    pub(super) answer: Option<Answer>,
+}
+
+/// Why there is no core.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fall {
+    /// A panel of another kind has taken it.
+    TakenOver,
+    /// It ended, was not even there, or does not answer. Empty: without a word.
+    Failed(String),
 }
 
 impl Ascent {
-    /// That of a core that was launched just now.
-    pub(super) fn begin(state: Arc<State>, ports: Ports) -> Self {
+    /// That of a core for which `outcome` tells of its launch.
+    pub(super) fn new(
+        state: Arc<State>,
+        ports: Ports,
+        mode: Mode,
+        tries: usize,
+        outcome: oneshot::Receiver<Outcome>,
+    ) -> Self {
         let api = Arc::new(CoreApi::at(ports.api));
         Self {
-            over: answers(api.clone(), state).boxed(),
-            api,
             ports,
+            mode,
+            tries,
+            lines: state.logs.reader_of_new(state.settings.startup_log_lines),
+            over: comes_up(outcome, api.clone(), state).boxed(),
+            api,
             changed: Before::new(),
             answer: None,
         }
@@ -48,18 +74,13 @@ impl Ascent {
     /// Resolves, once, when the core's API answers.
     ///
     /// # Errors
-    /// Why it does not, and will not.
-    pub(super) async fn over(&mut self) -> Result<(), &'static str> {
+    /// It does not, and will not.
+    pub(super) async fn over(&mut self) -> Result<(), Fall> {
         (&mut self.over).await
     }
 
-    /// Whether a panel has started it. Otherwise it is a core that comes back.
-    pub(super) fn is_start(&self) -> bool {
-        self.answer.is_some()
-    }
-
     /// Notes who waits for it from now on; whoever did before hears that he does so in vain.
-    pub(super) fn told_to(&mut self, answer: Answer) {
+    pub(super) fn tell(&mut self, answer: Answer) {
         if let Some(before) = self.answer.replace(answer) {
             // Most have gone.
             let _ = before.send(Err(Fault::not_started(super::OVERTAKEN)));
@@ -72,14 +93,15 @@ impl Ascent {
             self.changed.entry(email).or_insert(was);
         }
     }
-
-    /// Tells whoever waits; `false` if he has gone.
-    pub(super) fn answer(self, outcome: Result<(), Fault>) -> bool {
-        self.answer.is_none_or(|answer| answer.send(outcome).is_ok())
-    }
 }
 
-async fn answers(api: Arc<CoreApi>, state: Arc<State>) -> Result<(), &'static str> {
+async fn comes_up(outcome: oneshot::Receiver<Outcome>, api: Arc<CoreApi>, state: Arc<State>) -> Result<(), Fall> {
+    match outcome.await {
+        Ok(Outcome::Running | Outcome::AlreadyStarted) => {}
+        Ok(Outcome::TakenOver) => return Err(Fall::TakenOver),
+        Ok(Outcome::Failed(reason)) => return Err(Fall::Failed(reason)),
+        Err(_) => return Err(Fall::Failed("the core was lost".into())),
+    }
     let asked = async {
         while api.system().await.is_err() && state.is_started_for(OWNER) {
             sleep(POLL).await;
@@ -87,7 +109,8 @@ async fn answers(api: Arc<CoreApi>, state: Arc<State>) -> Result<(), &'static st
     };
     match timeout(PATIENCE, asked).await {
         Ok(()) if state.is_started_for(OWNER) => Ok(()),
-        Ok(()) => Err("the core ended right after its start"),
-        Err(_) => Err("the core's API does not answer"),
+        Ok(()) if state.is_started_for(Owner::Marzban) => Err(Fall::TakenOver),
+        Ok(()) => Err(Fall::Failed(String::new())),
+        Err(_) => Err(Fall::Failed("the core's API does not answer".into())),
     }
 }

@@ -1,8 +1,8 @@
 //! Cores come and go: started with what the panel started, read out before they end, started again when they have died.
 
-use super::ascent::Ascent;
-use super::{Backend, MIN_PAUSE, OWNER, Phase, Running};
-use crate::node::core::{Launch, Mode, Outcome, Owner, Prepared, TAKEN_OVER};
+use super::ascent::{Ascent, Fall};
+use super::{Backend, MIN_PAUSE, OWNER, Phase};
+use crate::node::core::{Launch, Mode, Owner, Prepared, TAKEN_OVER};
 use crate::node::gozargah::config::Ports;
 use crate::node::gozargah::fault::Fault;
 use crate::node::gozargah::generation::Generation;
@@ -27,68 +27,42 @@ const STABLE_AFTER: Duration = Duration::from_secs(60);
 const MAX_TAIL_BYTES: usize = 4 << 10;
 
 impl Backend {
-    /// Starts a core with what is to run now, in the place of one that runs, and has it come up. [`Mode::Resume`] leaves the core of
-    /// another owner.
+    /// Launches a core with what is to run now, in the place of one that runs. [`Mode::Resume`] leaves the core of another owner.
     ///
     /// # Errors
-    /// It did not start. If it was because of another owner, there is no backend any more.
+    /// It cannot even be tried.
     pub(super) async fn run(&mut self, mode: Mode) -> Result<(), Fault> {
         self.live.read_out(&self.ledger).await;
-        let mut last = String::new();
-        let mut lines = self.state.logs.reader_of_new(self.state.settings.startup_log_lines);
-        for _ in 0..MAX_PORTS {
-            let Some(running) = &mut self.running else {
-                return Err(Fault::no_backend(Generation::of(&self.state.settings)));
-            };
-            let [api, metrics] =
-                free_ports().map_err(|error| Fault::start(format!("no port for the core's API: {error}")))?;
-            let ports = Ports { api, metrics };
-            self.ports = Some(ports);
-            let json = running.wanted.json(ports);
-            if running.generated.is_wanted() {
-                running.generated.write(json.clone());
-            }
-            let config = Prepared {
-                json: Ok(json),
-                fingerprint: None,
-                sockets: running.wanted.config.sockets(),
-            };
-            self.live.set(Current::Down);
-            match self.launch(mode, config).await? {
-                Outcome::Running | Outcome::AlreadyStarted => {
-                    // What happens to it from here on is seen when it is looked for the next time.
-                    self.started.mark_unchanged();
-                    let ascent = Ascent::begin(self.state.clone(), ports);
-                    if let Some(running) = &mut self.running {
-                        running.phase = Phase::ComingUp(ascent);
-                    }
-                    return Ok(());
-                }
-                Outcome::TakenOver => {
-                    self.give_up();
-                    return Err(Fault::start(TAKEN_OVER));
-                }
-                Outcome::Failed(reason) if ports.are_taken(&reason) => last = reason,
-                Outcome::Failed(reason) => {
-                    last = reason;
-                    break;
-                }
-            }
-        }
-        let tail = tail(&self.state.logs.take(&mut lines).lines);
-        Err(Fault::not_started(&format!("{last}{tail}")))
+        self.launch(mode, 1).await
     }
 
-    async fn launch(&mut self, mode: Mode, config: Prepared) -> Result<Outcome, Fault> {
+    async fn launch(&mut self, mode: Mode, tries: usize) -> Result<(), Fault> {
+        let Some(running) = &mut self.running else {
+            return Err(Fault::no_backend(Generation::of(&self.state.settings)));
+        };
+        let [api, metrics] =
+            free_ports().map_err(|error| Fault::start(format!("no port for the core's API: {error}")))?;
+        let ports = Ports { api, metrics };
+        self.ports = Some(ports);
+        let json = running.wanted.json(ports);
+        if running.generated.is_wanted() {
+            running.generated.write(json.clone());
+        }
+        let config = Prepared {
+            json: Ok(json),
+            fingerprint: None,
+            sockets: running.wanted.config.sockets(),
+        };
+        self.live.set(Current::Down);
         let (outcome, told) = oneshot::channel();
+        running.phase = Phase::ComingUp(Ascent::new(self.state.clone(), ports, mode, tries, told));
         let launch = Launch {
             owner: OWNER,
             mode,
             config,
             outcome,
         };
-        self.supervisor.tell(launch).await.map_err(|_| Fault::internal())?;
-        told.await.map_err(|_| Fault::internal())
+        self.supervisor.tell(launch).await.map_err(|_| Fault::internal())
     }
 
     /// The core that came up runs from now on.
@@ -113,33 +87,57 @@ impl Backend {
         // No panel could be answered before.
         self.live.touch();
         let changed = std::mem::take(&mut ascent.changed);
-        if ascent.is_start() {
-            running.is_unheard = !ascent.answer(Ok(()));
+        if let Some(answer) = ascent.answer.take() {
+            running.is_unheard = answer.send(Ok(())).is_err();
         }
         if !changed.is_empty() {
             self.bring(&changed).await;
         }
     }
 
-    /// The core that came up is none.
-    pub(super) async fn fell(&mut self, reason: &str) {
-        tracing::error!("failed to start xray: {reason}");
-        let is_start = |running: &Running| matches!(&running.phase, Phase::ComingUp(ascent) if ascent.is_start());
-        if self.running.as_ref().is_some_and(is_start) {
-            self.stop(reason).await;
-        } else {
-            self.run_later();
+    /// The core that was to come up did not.
+    pub(super) async fn fell(&mut self, fall: Fall) {
+        let reason = match fall {
+            Fall::TakenOver => return self.give_up(),
+            Fall::Failed(reason) if reason.is_empty() => "the core ended right after its start".to_owned(),
+            Fall::Failed(reason) => reason,
+        };
+        let Some(Phase::ComingUp(ascent)) = self.running.as_mut().map(|running| &mut running.phase) else {
+            return;
+        };
+        let answer = ascent.answer.take();
+        let (mode, tries) = (ascent.mode, ascent.tries);
+        if ascent.ports.are_taken(&reason) && tries < MAX_PORTS && self.launch(mode, tries + 1).await.is_ok() {
+            if let (Some(answer), Some(Phase::ComingUp(ascent))) =
+                (answer, self.running.as_mut().map(|running| &mut running.phase))
+            {
+                ascent.tell(answer);
+            }
+            return;
         }
-        self.look_after_core();
+        let Some(Phase::ComingUp(ascent)) = self.running.as_mut().map(|running| &mut running.phase) else {
+            return;
+        };
+        let tail = tail(&self.state.logs.take(&mut ascent.lines).lines);
+        tracing::error!("failed to start xray: {reason}");
+        match answer {
+            Some(answer) => {
+                self.stop(&reason).await;
+                // Whoever asked may have gone.
+                let _ = answer.send(Err(Fault::not_started(&format!("{reason}{tail}"))));
+            }
+            None => self.run_later(),
+        }
     }
 
     /// Notices that the core has died, or that another kind of panel has taken it.
     pub(super) fn look_after_core(&mut self) {
         let owner = *self.started.borrow_and_update();
         match (owner, self.running.as_ref().map(|running| &running.phase)) {
+            // It sees for itself; and until it is launched there may be one of somebody else.
+            (_, Some(Phase::ComingUp(_))) => {}
             (None, Some(Phase::Up(..))) => self.run_later(),
             (Some(Owner::Marzban), Some(_)) => self.give_up(),
-            // One that comes up sees for itself.
             _ => {}
         }
     }

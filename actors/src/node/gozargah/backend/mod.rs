@@ -12,7 +12,7 @@ mod sync;
 
 pub(super) use start::{StartBackend, Wanted};
 
-use self::ascent::Ascent;
+use self::ascent::{Ascent, Fall};
 use super::config::Ports;
 use super::fault::Fault;
 use super::generated::Generated;
@@ -87,7 +87,7 @@ struct Running {
 enum Phase {
     /// It does not run, and is started again then.
     Waiting(Instant),
-    /// It lives, and its API has not answered yet.
+    /// It was launched, and its API has not answered yet.
     ComingUp(Ascent),
     /// It runs, since then.
     Up(Health, Instant),
@@ -99,8 +99,8 @@ enum Event {
     Due,
     /// It runs from now on.
     Arrived,
-    /// It never did, for this reason.
-    Fell(&'static str),
+    /// It will not.
+    Fell(Fall),
     /// It does not answer any more.
     Lost,
 }
@@ -183,7 +183,7 @@ async fn event(running: &mut Option<Running>) -> Event {
         }
         Phase::ComingUp(ascent) => match ascent.over().await {
             Ok(()) => Event::Arrived,
-            Err(reason) => Event::Fell(reason),
+            Err(fall) => Event::Fell(fall),
         },
         Phase::Up(health, _) => {
             health.lost().await;
@@ -204,7 +204,7 @@ impl Backend {
         match event {
             Event::Due => self.start_again().await,
             Event::Arrived => self.arrived().await,
-            Event::Fell(reason) => self.fell(reason).await,
+            Event::Fell(fall) => self.fell(fall).await,
             Event::Lost => {
                 tracing::error!("the core does not answer any more: it is restarted");
                 self.start_again().await;
@@ -223,8 +223,12 @@ impl Backend {
     /// There is no backend any more. Whoever waits for its start is told why.
     fn forget(&mut self, reason: &str) {
         self.live.end();
-        if let Some(Phase::ComingUp(ascent)) = self.running.take().map(|running| running.phase) {
-            ascent.answer(Err(Fault::not_started(reason)));
+        let Some(Phase::ComingUp(ascent)) = self.running.take().map(|running| running.phase) else {
+            return;
+        };
+        if let Some(answer) = ascent.answer {
+            // Whoever asked may have gone.
+            let _ = answer.send(Err(Fault::not_started(reason)));
         }
     }
 

@@ -1,7 +1,7 @@
 //! A panel starts a core.
 
-use super::ascent::Answer;
-use super::{Backend, MIN_PAUSE, OVERTAKEN, Phase, Running, TIDY_AFTER, warn};
+use super::ascent::{Answer, Ascent};
+use super::{Backend, MIN_PAUSE, OVERTAKEN, Phase, Running, STOP, TIDY_AFTER, warn};
 use crate::node::core::Mode;
 use crate::node::gozargah::config::{CoreConfig, Ports};
 use crate::node::gozargah::fault::Fault;
@@ -24,8 +24,8 @@ const MAX_KEEP_ALIVE_S: u64 = 10 * 365 * 24 * 60 * 60;
 
 /// Starts a core for a panel; whatever ran before is replaced.
 ///
-/// But for what the same panel has started already and not heard of, because its core took longer than the panel waited: that goes
-/// on. A panel that is less patient than its core needs would else restart it for ever.
+/// But for the configuration that the same panel has started already and not heard of, because its core took longer than the panel
+/// waited: that goes on. A panel that is less patient than its core needs would else restart it for ever.
 pub(in crate::node::gozargah) struct StartBackend {
     pub(in crate::node::gozargah) wanted: Wanted,
     pub(in crate::node::gozargah) panel: IpAddr,
@@ -83,10 +83,13 @@ impl Running {
         }
     }
 
-    /// Whether `panel` wants what it has started already, and does not know how that went.
+    /// Whether `panel` wants what it has started already, and does not know how that went. Users may be others.
     fn is_what(&self, panel: IpAddr, wanted: &Wanted) -> bool {
-        let is_on_its_way = self.is_unheard || matches!(&self.phase, Phase::ComingUp(ascent) if ascent.is_start());
-        is_on_its_way && self.panel == panel && self.wanted == *wanted
+        let is_start = |ascent: &Ascent| ascent.answer.is_some();
+        let is_on_its_way = self.is_unheard || matches!(&self.phase, Phase::ComingUp(ascent) if is_start(ascent));
+        is_on_its_way
+            && self.panel == panel
+            && (&self.wanted.config, self.wanted.keep_alive) == (&wanted.config, wanted.keep_alive)
     }
 }
 
@@ -103,20 +106,29 @@ impl Backend {
         let repeated = self.running.as_mut().filter(|running| running.is_what(panel, &wanted));
         if let Some(running) = repeated {
             tracing::info!("{panel} starts what it has started and not heard of: that goes on");
+            warn(wanted.users.all(), &running.inbounds);
+            let before = running.wanted.users.replace(wanted.users);
+            running.generated.is_behind |= !before.is_empty();
             match &mut running.phase {
                 Phase::ComingUp(ascent) => {
-                    ascent.told_to(answer);
+                    ascent.note(before);
+                    ascent.tell(answer);
                     return self.begin(panel, session);
                 }
                 Phase::Up(..) => {
                     running.is_unheard = answer.send(Ok(())).is_err();
-                    return self.begin(panel, session);
+                    self.begin(panel, session);
+                    return self.bring(&before).await;
                 }
                 Phase::Waiting(_) => {}
             }
         } else {
-            if self.running.is_some() {
+            if let Some(running) = &self.running {
                 tracing::warn!("New connection from {panel} core control access was taken away from previous client.");
+                if matches!(running.phase, Phase::ComingUp(_)) {
+                    // The supervisor restarts nothing while it restarts something. An error says that it is being restarted itself.
+                    let _ = self.supervisor.ask(STOP).await;
+                }
             }
             self.live.read_out(&self.ledger).await;
             self.forget(OVERTAKEN);
@@ -125,7 +137,7 @@ impl Backend {
         self.begin(panel, session);
         let launched = self.run(Mode::Restart).await;
         if let (Ok(()), Some(Phase::ComingUp(ascent))) = (&launched, self.running.as_mut().map(|it| &mut it.phase)) {
-            return ascent.told_to(answer);
+            return ascent.tell(answer);
         }
         let fault = launched.err().unwrap_or_else(Fault::internal);
         self.stop(&fault.text).await;
