@@ -3,11 +3,18 @@
 use super::account::Account;
 use super::inbound::Inbound;
 use kariz_proto::panel::User;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 /// Users by name (`email`). A user without inbounds or without a name is none.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Users(BTreeMap<String, User>);
+pub(super) struct Users {
+    by_name: BTreeMap<String, User>,
+    /// How many times there is a credential, by its hash: to look for whoever has one takes a look at everybody, and mostly there is
+    /// nobody.
+    secrets: HashMap<u64, u32>,
+}
 
 /// Who had a name before users changed: somebody, or nobody.
 pub(super) type Before = BTreeMap<String, Option<User>>;
@@ -34,11 +41,25 @@ impl Users {
     /// Adds or replaces a user, or removes one that is in no inbound any more. One without a name is none: the core could
     /// never let go of it.
     pub(super) fn put(&mut self, user: User) {
-        if user.inbounds.is_empty() || user.email.is_empty() {
-            self.0.remove(&user.email);
+        let before = if user.inbounds.is_empty() || user.email.is_empty() {
+            self.by_name.remove(&user.email)
         } else {
-            self.0.insert(user.email.clone(), user);
+            secrets(&user).for_each(|secret| *self.secrets.entry(hash(secret)).or_default() += 1);
+            self.by_name.insert(user.email.clone(), user)
+        };
+        for secret in before.iter().flat_map(secrets) {
+            if let Entry::Occupied(mut count) = self.secrets.entry(hash(secret)) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
+            }
         }
+    }
+
+    /// Whether anybody may have this credential.
+    fn may_have(&self, secret: &str) -> bool {
+        self.secrets.contains_key(&hash(secret))
     }
 
     /// Puts all of them, one after the other, and returns who had their names before the first of them.
@@ -54,29 +75,32 @@ impl Users {
     }
 
     pub(super) fn get(&self, email: &str) -> Option<&User> {
-        self.0.get(email)
+        self.by_name.get(email)
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &User> {
-        self.0.values()
+        self.by_name.values()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.by_name.len()
     }
 
     /// Who is let in at `inbound`, and how.
     pub(super) fn at<'a>(&'a self, inbound: &'a Inbound) -> impl Iterator<Item = (&'a str, Account)> {
         let entry = |user: &'a User| Some((&*user.email, account(inbound, user)?));
-        self.0.values().filter_map(entry)
+        self.by_name.values().filter_map(entry)
     }
 
     /// Has `new` take the place of all of them, and returns those who are not the same.
     pub(super) fn replace(&mut self, new: Self) -> Before {
         let old = std::mem::replace(self, new);
-        let came = self.0.keys().filter(|email| old.get(email).is_none());
+        let came = self.by_name.keys().filter(|email| old.get(email).is_none());
         let mut before: Before = came.map(|email| (email.clone(), None)).collect();
-        let gone = old.0.into_iter().filter(|(email, user)| self.get(email) != Some(user));
+        let gone = old
+            .by_name
+            .into_iter()
+            .filter(|(email, user)| self.get(email) != Some(user));
         before.extend(gone.map(|(email, user)| (email, Some(user))));
         before
     }
@@ -117,7 +141,11 @@ impl Users {
             return Vec::new();
         }
         // Only few have a text in common with those who change: they are found without a look at every account.
-        let texts: HashSet<&str> = before.values().flatten().flat_map(secrets).collect();
+        let texts = before.values().flatten().flat_map(secrets);
+        let texts: HashSet<&str> = texts.filter(|secret| self.may_have(secret)).collect();
+        if texts.is_empty() {
+            return Vec::new();
+        }
         let changed: HashSet<_> = changes.iter().map(|change| (&*change.tag, &*change.email)).collect();
         let may_have = |user: &&User| secrets(user).any(|secret| texts.contains(secret));
         let of_user = |user: &User| {
@@ -133,8 +161,12 @@ impl Users {
             };
             inbounds.iter().filter_map(has).collect::<Vec<_>>()
         };
-        self.0.values().filter(may_have).flat_map(of_user).collect()
+        self.by_name.values().filter(may_have).flat_map(of_user).collect()
     }
+}
+
+fn hash(secret: &str) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(secret)
 }
 
 /// A user's credentials as his panel wrote them.
@@ -299,6 +331,22 @@ mod tests {
         let mut changes = told(&users.changes_since(&before, &inbounds()));
         changes.sort();
         assert_eq!(changes, ["trojan + 5.sue", "trojan - 2.bob", "vmess - 2.bob"]);
+    }
+
+    #[test]
+    fn credentials_are_counted_for_as_long_as_somebody_has_them() {
+        let mut users = Users::new([
+            user("1.ann", &id(1), "x", &["vmess"]),
+            user("2.bob", &id(1), "y", &["vmess"]),
+        ]);
+        let has = |users: &Users| [&*id(1), "x", "y", "z"].map(|secret| users.may_have(secret));
+        assert_eq!(has(&users), [true, true, true, false]);
+        users.update([user("1.ann", &id(2), "z", &["vmess"])]);
+        assert_eq!(has(&users), [true, false, true, true]);
+        users.update([user("2.bob", "", "", &[])]);
+        assert_eq!(has(&users), [false, false, false, true]);
+        users.replace(Users::default());
+        assert_eq!(users, Users::default());
     }
 
     #[test]

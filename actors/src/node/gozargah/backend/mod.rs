@@ -37,7 +37,7 @@ use tokio::time::{Instant, sleep_until};
 /// The first pause before a core that died is started again; it doubles with every further death, up to [`MAX_PAUSE`].
 const MIN_PAUSE: Duration = Duration::from_millis(100);
 
-/// Time between a change of users and the moment that its memory goes back to the host. Another change puts it off.
+/// Time between a change of users and the moment that its memory goes back to the host.
 const TIDY_AFTER: Duration = Duration::from_millis(500);
 
 /// Whose cores these are.
@@ -232,6 +232,16 @@ impl Backend {
         }
     }
 
+    /// Has memory go back to the host in a while, behind a change of users. Where one follows the other it goes back in between.
+    fn tidy_soon(&mut self) {
+        let now = Instant::now();
+        if self.tidy_at.is_some_and(|at| at <= now) {
+            (self.state.give_back)();
+            self.tidy_at = None;
+        }
+        self.tidy_at.get_or_insert(now + TIDY_AFTER);
+    }
+
     /// When the configuration is to be written down again, as users have changed since.
     fn write_at(&self) -> Option<Instant> {
         self.running.as_ref()?.generated.due()
@@ -262,8 +272,8 @@ impl Message<StopBackend> for Backend {
     type Reply = ();
 
     async fn handle(&mut self, StopBackend: StopBackend, _: &mut Context<Self, ()>) {
-        self.tidy_at = Some(Instant::now() + TIDY_AFTER);
         self.stop("it was stopped").await;
+        self.tidy_soon();
     }
 }
 
@@ -271,7 +281,8 @@ impl Message<SyncUsers> for Backend {
     type Reply = Result<(), Fault>;
 
     async fn handle(&mut self, sync: SyncUsers, _: &mut Context<Self, Self::Reply>) -> Self::Reply {
-        self.tidy_at = Some(Instant::now() + TIDY_AFTER);
-        self.sync(sync).await
+        let synced = self.sync(sync).await;
+        self.tidy_soon();
+        synced
     }
 }

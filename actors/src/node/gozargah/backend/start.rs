@@ -1,7 +1,7 @@
 //! A panel starts a core.
 
 use super::ascent::{Answer, Ascent};
-use super::{Backend, MIN_PAUSE, OVERTAKEN, Phase, Running, STOP, TIDY_AFTER, warn};
+use super::{Backend, MIN_PAUSE, OVERTAKEN, Phase, Running, STOP, warn};
 use crate::node::core::Mode;
 use crate::node::gozargah::config::{CoreConfig, Ports};
 use crate::node::gozargah::fault::Fault;
@@ -156,7 +156,7 @@ impl Message<StartBackend> for Backend {
     type Reply = ();
 
     async fn handle(&mut self, start: StartBackend, _: &mut Context<Self, ()>) {
-        self.tidy_at = Some(Instant::now() + TIDY_AFTER);
         self.start(start).await;
+        self.tidy_soon();
     }
 }
