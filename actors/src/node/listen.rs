@@ -1,14 +1,14 @@
 //! The node's port: TCP, then TLS, then whatever the panel says.
 //!
 //! However a connection ends, what was written reaches the other side: nothing is closed while there are bytes to read,
-//! because the kernel would answer them with a reset, and a reset takes an alert back (`spec/node-marzban.md`, 2, item 1). At a port
-//! where panels show a key, the stream sees to that itself (see [`Stream`]).
+//! because the kernel would answer them with a reset, and a reset takes an alert back (`spec/node-marzban.md`, 2, item 1). It is the
+//! [`Stream`] that sees to that.
 
 use super::StartError;
 use super::gozargah::Door;
 use super::marzban::Panel;
 use super::settings::Settings;
-use super::stream::{DISCARD_BYTES, LINGER_TIMEOUT, Stream};
+use super::stream::{LINGER_TIMEOUT, Stream};
 use super::tls::Servers;
 use crate::shared::Guarded;
 use rustix::net::sockopt;
@@ -19,7 +19,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::task::yield_now;
@@ -241,18 +241,12 @@ impl Port {
     }
 
     /// Ends a connection: the end goes out behind what was written, and what still comes is read until the other side ends.
-    async fn end(&self, mut stream: TcpStream) {
+    async fn end(&self, stream: TcpStream) {
         let Ok(_place) = self.lingering.try_acquire() else {
             return;
         };
-        let until_end = async {
-            stream.shutdown().await?;
-            let mut discarded = [0; DISCARD_BYTES];
-            while stream.read(&mut discarded).await? > 0 {}
-            io::Result::Ok(())
-        };
         // Whoever does not end in time, or is gone, has had their time.
-        let _ = timeout(LINGER_TIMEOUT, until_end).await;
+        let _ = Stream::new(stream).shutdown().await;
     }
 }
 

@@ -275,11 +275,11 @@ impl Actor for NodeRoot {
     async fn on_start(state: Arc<State>, me: ActorRef<Self>) -> Result<Self, Infallible> {
         let supervisor = restarted(Supervisor::supervise(&me, state.clone())).spawn().await;
         let (live, ledger) = (Live::default(), Ledger::default());
-        let shared = (state.clone(), live.clone(), ledger.clone(), supervisor.clone());
-        let session = restarted(NodeSession::supervise(&me, shared)).spawn().await;
-        let (live_too, ledger_too, supervisor_too) = (live.clone(), ledger.clone(), supervisor.clone());
-        let shared = (state, live_too, ledger_too, supervisor_too, session.clone());
-        let backend = restarted(Backend::supervise(&me, shared)).spawn().await;
+        let shared = (state, live.clone(), ledger.clone(), supervisor.clone());
+        let session = restarted(NodeSession::supervise(&me, shared.clone())).spawn().await;
+        let backend = restarted(Backend::supervise(&me, (shared, session.clone())))
+            .spawn()
+            .await;
         Ok(Self {
             actors: Actors {
                 session,

@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// How long the other side has to end a connection that is over here.
+/// How long both sides have to end a connection that is over here.
 pub(super) const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Bytes that are thrown away at a time.
-pub(super) const DISCARD_BYTES: usize = 4 << 10;
+const DISCARD_BYTES: usize = 4 << 10;
 
 /// What every connection of HTTP/2 begins with (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -25,8 +25,16 @@ pub(crate) struct Stream<IO> {
     inner: IO,
     ahead: Bytes,
     outgoing: Ending,
-    /// Set when this side has ended: until then the other one may end.
-    lingering: Option<Pin<Box<Sleep>>>,
+    /// Set when this side ends.
+    ending: Option<Lingering>,
+}
+
+/// The time in which both sides of a connection may end.
+#[derive(Debug)]
+struct Lingering {
+    until: Pin<Box<Sleep>>,
+    /// This one has.
+    is_shut: bool,
 }
 
 /// What has gone out on a connection. Clones share it.
@@ -85,7 +93,7 @@ impl<IO> Stream<IO> {
             inner,
             ahead: Bytes::new(),
             outgoing: Ending::default(),
-            lingering: None,
+            ending: None,
         }
     }
 
@@ -156,19 +164,20 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<IO> {
         Poll::Ready(Ok(()))
     }
 
-    /// Over only when the other side has ended, too, or has had [`LINGER_TIMEOUT`] for it. What still comes is thrown away: the
+    /// Over only when the other side has ended, too, or both have had [`LINGER_TIMEOUT`] for it. What still comes is thrown away: the
     /// kernel would answer it with a reset, and a reset takes back what was written.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { inner, lingering, .. } = &mut *self;
-        let until = match lingering {
-            Some(until) => until,
-            None => {
+        let Self { inner, ending, .. } = &mut *self;
+        let ending = ending.get_or_insert_with(|| Lingering {
+            until: Box::pin(sleep(LINGER_TIMEOUT)),
+            is_shut: false,
+        });
+        while ending.until.as_mut().poll(cx).is_pending() {
+            if !ending.is_shut {
                 ready!(Pin::new(&mut *inner).poll_shutdown(cx))?;
-                lingering.insert(Box::pin(sleep(LINGER_TIMEOUT)))
+                ending.is_shut = true;
             }
-        };
-        let mut thrown_away = [0; DISCARD_BYTES];
-        while until.as_mut().poll(cx).is_pending() {
+            let mut thrown_away = [0; DISCARD_BYTES];
             let mut buffer = ReadBuf::new(&mut thrown_away);
             match ready!(Pin::new(&mut *inner).poll_read(cx, &mut buffer)) {
                 Ok(()) if !buffer.filled().is_empty() => {}

@@ -73,13 +73,7 @@ impl FakeCore {
             binary.display(),
             core.directory.display()
         );
-        // By a process that has nothing else open: a child that another test forks at this moment would hold the file
-        // open for writing, and then nobody could execute it.
-        let written = std::process::Command::new("sh")
-            .args(["-c", "printf '%s' \"$1\" > \"$2\" && chmod 755 \"$2\"", "sh", &wrapper])
-            .arg(core.executable())
-            .status()?;
-        ensure!(written.success(), "writing the core's wrapper: {written}");
+        scene.script(&core.executable(), &wrapper)?;
         Ok(core)
     }
 

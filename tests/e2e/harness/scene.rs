@@ -2,7 +2,7 @@
 
 use super::pattern::{Dice, mix};
 use super::tunnel::is_listening;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
@@ -144,6 +144,18 @@ impl Scene {
     pub fn file(&self, name: &str) -> PathBuf {
         let number = self.0.next_file.fetch_add(1, Ordering::Relaxed);
         self.0.directory.join(format!("{number:02}-{name}"))
+    }
+
+    /// Writes a script that can be executed at `path`.
+    pub fn script(&self, path: &Path, text: &str) -> Result<()> {
+        // By a process that has nothing else open: a child that another test forks at this moment would hold the file
+        // open for writing, and then nobody could execute it.
+        let written = std::process::Command::new("sh")
+            .args(["-c", "printf '%s' \"$1\" > \"$2\" && chmod 755 \"$2\"", "sh", text])
+            .arg(path)
+            .status()?;
+        ensure!(written.success(), "writing {}: {written}", path.display());
+        Ok(())
     }
 
     /// Makes `path` part of what is shown when the test fails.

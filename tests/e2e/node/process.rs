@@ -9,7 +9,6 @@ use crate::harness::process::Signal;
 use crate::harness::tunnel::not_listening;
 use crate::harness::*;
 use libtest_mimic::Trial;
-use std::os::unix::fs::PermissionsExt;
 use tokio::net::TcpStream;
 
 pub fn trials() -> Vec<Trial> {
@@ -52,8 +51,7 @@ async fn sigterm_twice(scene: Scene) -> Result<()> {
          sh -c \"echo \\$\\$ > {}; {forever}\" &\necho '{READY}'\n{forever}\n",
         child.display()
     );
-    std::fs::write(&core, script)?;
-    std::fs::set_permissions(&core, std::fs::Permissions::from_mode(0o755))?;
+    scene.script(&core, &script)?;
     let mut node = Setup::new(&scene, &core)?.start().await?;
     Panel::connect(&node).await?.start(CONFIG).await?.expect(200)?;
     let read = || async { Ok(std::fs::read_to_string(&child)?.trim().parse::<u32>()?) };

@@ -37,7 +37,7 @@ const NODE_VERSION: &str = "0.5.2";
 /// Most chunks of one call, most users of all of them together, and most bytes.
 const MAX_CHUNKS: usize = 100_000;
 const MAX_USERS: usize = 1_000_000;
-const MAX_CHUNK_BYTES: usize = 256 << 20;
+const MAX_CHUNKED_BYTES: usize = 256 << 20;
 
 /// How long a question for the core's version waits after a start.
 const VERSION_PATIENCE: Duration = Duration::from_secs(2);
@@ -285,7 +285,7 @@ impl Chunks {
         self.bytes += chunk.encoded_len();
         let UsersChunk { users, index, last } = chunk;
         self.users += users.len();
-        if self.parts.len() >= MAX_CHUNKS || self.users > MAX_USERS || self.bytes > MAX_CHUNK_BYTES {
+        if self.parts.len() >= MAX_CHUNKS || self.users > MAX_USERS || self.bytes > MAX_CHUNKED_BYTES {
             return Err(Fault::bad_request("too many users"));
         }
         self.parts.insert(index, users);

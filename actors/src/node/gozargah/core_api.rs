@@ -1,6 +1,6 @@
 //! The core's API, over gRPC on this machine (`spec/xray.md`, API).
 
-use super::account::Account;
+use super::changes::Change;
 use super::rpc::handler::handler_service_client::HandlerServiceClient;
 use super::rpc::stats::stats_service_client::StatsServiceClient;
 use kariz_proto::xray::app::proxyman::command::{AddUserOperation, AlterInboundRequest, RemoveUserOperation};
@@ -47,14 +47,24 @@ impl CoreApi {
         }
     }
 
-    /// Lets a user in; whoever had his name there before is replaced.
+    /// Makes a change. What the core has already, or has not any more, is no error.
     ///
     /// # Errors
     /// The core refuses it, or does not answer.
-    pub(super) async fn add(&self, tag: &str, email: &str, account: &Account) -> Result<(), Status> {
+    pub(super) async fn make(&self, change: &Change) -> Result<(), Status> {
+        let Change {
+            tag,
+            email,
+            removes,
+            adds,
+        } = change;
+        if *removes {
+            self.remove(tag, email).await?;
+        }
+        let Some(account) = adds else { return Ok(()) };
         let user = User {
             level: 0,
-            email: email.to_owned(),
+            email: email.clone(),
             account: Some(account.message()),
         };
         let operation = TypedMessage::of(&AddUserOperation { user: Some(user) });
@@ -67,11 +77,7 @@ impl CoreApi {
         }
     }
 
-    /// Lets a user in no more. One who is not there is no error.
-    ///
-    /// # Errors
-    /// The core refuses it, or does not answer.
-    pub(super) async fn remove(&self, tag: &str, email: &str) -> Result<(), Status> {
+    async fn remove(&self, tag: &str, email: &str) -> Result<(), Status> {
         let operation = RemoveUserOperation {
             email: email.to_owned(),
         };

@@ -1,8 +1,9 @@
 //! The fuzz body of what a panel sends over REST.
 
+use super::changes::{Change, Changes};
 use super::config::{CoreConfig, Ports};
 use super::rest::chunks;
-use super::users::{Change, Users};
+use super::users::Users;
 use kariz_proto::panel::{Backend, LatencyRequest, StatRequest, User, UsersChunk};
 use prost::Message;
 use serde_json::Value;
@@ -58,20 +59,20 @@ fn fuzz_backend(backend: Backend) {
         assert_eq!(emails.len(), count, "somebody is there twice");
     }
     // From nobody to all of them, and back.
+    let known: Vec<_> = known.iter().collect();
     let mut now = Users::default();
     let before = now.replace(users.clone());
-    let adds = now.changes_since(&before, &known);
-    assert!(
-        adds.iter()
-            .all(|change| change.removes.is_none() && change.adds.is_some())
-    );
+    let adds = Changes::since(&before, &now, &known);
+    assert!(adds.rest.iter().all(|change| !change.removes && change.adds.is_some()));
     let before = now.replace(Users::default());
-    let removes = now.changes_since(&before, &known);
+    let removes = Changes::since(&before, &now, &known);
     assert!(
         removes
+            .rest
             .iter()
-            .all(|change| change.removes.is_some() && change.adds.is_none())
+            .all(|change| change.removes && change.adds.is_none())
     );
+    assert!(adds.first.is_empty() && removes.first.is_empty());
     let names = |changes: &[Change]| {
         let mut names: Vec<_> = changes
             .iter()
@@ -80,10 +81,10 @@ fn fuzz_backend(backend: Backend) {
         names.sort();
         names
     };
-    assert_eq!(names(&adds), names(&removes));
+    assert_eq!(names(&adds.rest), names(&removes.rest));
     let mut now = users.clone();
     let before = now.replace(users);
-    assert_eq!(now.changes_since(&before, &known), []);
+    assert_eq!(Changes::since(&before, &now, &known), Changes::default());
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod answer;
 mod api;
 mod auth;
 mod backend;
+mod changes;
 mod charged;
 mod config;
 mod core_api;

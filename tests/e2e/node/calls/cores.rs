@@ -1,17 +1,14 @@
 //! Cores that are slow, hang, or leave something behind (`spec/node-panel.md`, Rules for us and 4.4).
 
 use super::{Stage, backend};
-use crate::harness::bridge::KEY;
 use crate::harness::calls::*;
-use crate::harness::https::Login;
-use crate::harness::node::{Setup, gone, signal};
+use crate::harness::node::{gone, signal};
 use crate::harness::panel::Panel;
 use crate::harness::xray::Users;
-use crate::harness::{provision, *};
+use crate::harness::*;
 use kariz_proto::panel::{BaseInfoResponse, Empty, StatRequest, StatResponse, User};
 use rustix::process::Signal;
 use serde_json::Value;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tokio::net::UnixStream;
 
@@ -21,42 +18,28 @@ const PAUSE_S: u32 = 9;
 /// A node whose core begins with a pause if `slow` is there, and never begins if `never` is.
 struct Slow {
     stage: Stage,
-    panel: Caller,
     slow: PathBuf,
     never: PathBuf,
 }
 
 impl Slow {
     async fn new(scene: &Scene) -> Result<Self> {
-        let [core, slow, never] = ["xray", "slow", "never"].map(|name| scene.file(name));
-        let script = format!(
-            "#!/bin/sh\nif [ \"$1\" = run ]; then\n[ -e {} ] && exec sleep 1000\n[ -e {} ] && sleep {PAUSE_S}\nfi\nexec {} \"$@\"\n",
+        let [slow, never] = ["slow", "never"].map(|name| scene.file(name));
+        let run = format!(
+            "[ -e {} ] && exec sleep 1000\n[ -e {} ] && sleep {PAUSE_S}",
             never.display(),
-            slow.display(),
-            provision::xray()?.display()
+            slow.display()
         );
-        std::fs::write(&core, script)?;
-        std::fs::set_permissions(&core, std::fs::Permissions::from_mode(0o755))?;
         std::fs::write(&slow, "")?;
-        let mut setup = Setup::new(scene, &core)?;
-        setup.set("API_KEY", KEY).unset("SSL_CLIENT_CERT_FILE");
-        let login = Login::anonymous(rustls::ALL_VERSIONS)?;
-        let stage = Stage::begin(scene, &mut setup, &[], login).await?;
-        let panel = stage.panel.with("x-api-key", KEY);
-        Ok(Self {
-            stage,
-            panel,
-            slow,
-            never,
-        })
+        let stage = Stage::wrapped(scene, &run).await?;
+        Ok(Self { stage, slow, never })
     }
 }
 
 /// A core that reads for longer than the node waits for its ready line; and a call that does not wait for it.
 pub(super) async fn slow(scene: Scene) -> Result<()> {
-    let Slow {
-        stage, panel, never, ..
-    } = Slow::new(&scene).await?;
+    let Slow { stage, never, .. } = Slow::new(&scene).await?;
+    let panel = &stage.panel;
     let info: BaseInfoResponse = panel.ok(START, &stage.backend()).await?;
     ensure!(info.started, "{info:?}");
 
@@ -85,8 +68,8 @@ pub(super) async fn slow(scene: Scene) -> Result<()> {
 /// A panel that gives its start up before the core is there, and repeats it: the core goes on.
 pub(super) async fn impatient(scene: Scene, wire: Wire) -> Result<()> {
     const PATIENCE: Duration = secs(2);
-    let Slow { stage, panel, slow, .. } = Slow::new(&scene).await?;
-    let panel = panel.over(wire);
+    let Slow { stage, slow, .. } = Slow::new(&scene).await?;
+    let panel = stage.panel.over(wire);
     // Once while it comes up, once when it is there.
     for waits in [false, true] {
         panel.break_off(START, &stage.backend(), PATIENCE).await?;
@@ -139,7 +122,8 @@ pub(super) async fn impatient(scene: Scene, wire: Wire) -> Result<()> {
 /// Starts that were given up, one after the other: none of them is waited for.
 pub(super) async fn given_up(scene: Scene) -> Result<()> {
     const STARTS: usize = 5;
-    let Slow { stage, panel, .. } = Slow::new(&scene).await?;
+    let Slow { stage, .. } = Slow::new(&scene).await?;
+    let panel = &stage.panel;
     for number in 0..STARTS {
         let mut backend = stage.backend();
         backend.keep_alive = 1_000 + number as u64;
@@ -162,18 +146,8 @@ pub(super) async fn given_up(scene: Scene) -> Result<()> {
 
 /// A core that ends long after its launch is quoted, too.
 pub(super) async fn last_words(scene: Scene) -> Result<()> {
-    let core = scene.file("xray");
-    let script = format!(
-        "#!/bin/sh\nif [ \"$1\" = run ]; then\necho some first words\nsleep 4\necho some last words\nexit 7\nfi\nexec {} \"$@\"\n",
-        provision::xray()?.display()
-    );
-    std::fs::write(&core, script)?;
-    std::fs::set_permissions(&core, std::fs::Permissions::from_mode(0o755))?;
-    let mut setup = Setup::new(&scene, &core)?;
-    setup.set("API_KEY", KEY).unset("SSL_CLIENT_CERT_FILE");
-    let stage = Stage::begin(&scene, &mut setup, &[], Login::anonymous(rustls::ALL_VERSIONS)?).await?;
-    let panel = stage.panel.with("x-api-key", KEY);
-    let outcome = panel.call(START, &stage.backend()).await?;
+    let stage = Stage::wrapped(&scene, "echo some first words\nsleep 4\necho some last words\nexit 7").await?;
+    let outcome = stage.panel.call(START, &stage.backend()).await?;
     let words = "; recent xray logs:\nsome first words\nsome last words";
     ensure!(
         outcome.code == 503 && outcome.text.trim_end().ends_with(words),
@@ -184,7 +158,8 @@ pub(super) async fn last_words(scene: Scene) -> Result<()> {
 
 /// Users who change while a core comes up: nobody waits for it, and it has them when it is there.
 pub(super) async fn meanwhile(scene: Scene) -> Result<()> {
-    let Slow { stage, panel, .. } = Slow::new(&scene).await?;
+    let Slow { stage, .. } = Slow::new(&scene).await?;
+    let panel = &stage.panel;
     let mut backend = stage.backend();
     let [alice, bob] = backend.users.clone().try_into().ok().context("two users")?;
     backend.users = vec![bob.clone()];

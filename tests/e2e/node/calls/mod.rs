@@ -19,6 +19,7 @@ use crate::harness::{provision, *};
 use kariz_proto::panel::{Backend, BaseInfoResponse, Proxy, Shadowsocks, User, Vless};
 use libtest_mimic::Trial;
 use serde_json::Value;
+use std::path::Path;
 
 /// Its name, by which its needs are known.
 pub(super) const SUITE: &str = "node::calls";
@@ -80,7 +81,23 @@ struct Stage {
 impl Stage {
     /// A node with a key, and with these variables on top.
     async fn keyed(scene: &Scene, variables: &[(&str, &str)]) -> Result<Self> {
-        let mut setup = Setup::new(scene, &provision::xray()?)?;
+        Self::with_core(scene, &provision::xray()?, variables).await
+    }
+
+    /// The same with a core that does something before it is the real one, or instead: `run` is what it does when it is to run.
+    async fn wrapped(scene: &Scene, run: &str) -> Result<Self> {
+        let core = scene.file("xray");
+        let real = provision::xray()?;
+        let script = format!(
+            "#!/bin/sh\nif [ \"$1\" = run ]; then\n{run}\nfi\nexec {} \"$@\"\n",
+            real.display()
+        );
+        scene.script(&core, &script)?;
+        Self::with_core(scene, &core, &[]).await
+    }
+
+    async fn with_core(scene: &Scene, core: &Path, variables: &[(&str, &str)]) -> Result<Self> {
+        let mut setup = Setup::new(scene, core)?;
         setup.set("API_KEY", KEY).unset("SSL_CLIENT_CERT_FILE");
         Self::begin(scene, &mut setup, variables, Login::anonymous(rustls::ALL_VERSIONS)?)
             .await

@@ -1,7 +1,7 @@
 //! A core on its way up: it may wait for the end of the one before it, and then have much to read.
 
 use super::OWNER;
-use crate::node::core::{Mode, Outcome, Owner};
+use crate::node::core::{Outcome, Owner};
 use crate::node::gozargah::config::Ports;
 use crate::node::gozargah::core_api::CoreApi;
 use crate::node::gozargah::fault::Fault;
@@ -28,8 +28,7 @@ pub(super) type Answer = oneshot::Sender<Result<(), Fault>>;
 pub(super) struct Ascent {
     pub(super) api: Arc<CoreApi>,
     pub(super) ports: Ports,
-    /// How it was launched, and which try this is.
-    pub(super) mode: Mode,
+    /// How often it was tried, this time too.
     pub(super) tries: usize,
     /// What it says.
     pub(super) lines: LogReader,
@@ -53,21 +52,20 @@ impl Ascent {
     /// That of a core for which `outcome` tells of its launch.
     pub(super) fn new(
         state: Arc<State>,
-        ports: Ports,
-        mode: Mode,
-        tries: usize,
         outcome: oneshot::Receiver<Outcome>,
+        ports: Ports,
+        tries: usize,
+        answer: Option<Answer>,
     ) -> Self {
         let api = Arc::new(CoreApi::at(ports.api));
         Self {
             ports,
-            mode,
             tries,
             lines: state.logs.reader_of_new(state.settings.startup_log_lines),
             over: comes_up(outcome, api.clone(), state).boxed(),
             api,
             changed: Before::new(),
-            answer: None,
+            answer,
         }
     }
 

@@ -1,11 +1,9 @@
 //! Cores come and go: started with what the panel started, read out before they end, started again when they have died.
 
-use super::ascent::{Ascent, Fall};
+use super::ascent::{Answer, Ascent, Fall};
 use super::{Backend, MIN_PAUSE, OWNER, Phase};
-use crate::node::core::{Launch, Mode, Owner, Prepared, TAKEN_OVER};
+use crate::node::core::{Launch, Mode, Outcome, Owner, Prepared, TAKEN_OVER};
 use crate::node::gozargah::config::Ports;
-use crate::node::gozargah::fault::Fault;
-use crate::node::gozargah::generation::Generation;
 use crate::node::gozargah::health::Health;
 use crate::node::gozargah::live::{Core, Current};
 use std::net::{Ipv4Addr, TcpListener};
@@ -28,22 +26,25 @@ const MAX_TAIL_BYTES: usize = 4 << 10;
 
 impl Backend {
     /// Launches a core with what is to run now, in the place of one that runs. [`Mode::Resume`] leaves the core of another owner.
-    ///
-    /// # Errors
-    /// It cannot even be tried.
-    pub(super) async fn run(&mut self, mode: Mode) -> Result<(), Fault> {
+    /// `answer` is told how that went.
+    pub(super) async fn run(&mut self, mode: Mode, answer: Option<Answer>) {
         self.live.read_out(&self.ledger).await;
-        self.launch(mode, 1).await
+        self.launch(mode, answer, 1).await;
     }
 
-    async fn launch(&mut self, mode: Mode, tries: usize) -> Result<(), Fault> {
-        let Some(running) = &mut self.running else {
-            return Err(Fault::no_backend(Generation::of(&self.state.settings)));
-        };
-        let [api, metrics] =
-            free_ports().map_err(|error| Fault::start(format!("no port for the core's API: {error}")))?;
-        let ports = Ports { api, metrics };
+    async fn launch(&mut self, mode: Mode, answer: Option<Answer>, tries: usize) {
+        let Some(running) = &mut self.running else { return };
+        self.live.set(Current::Down);
+        let (outcome, told) = oneshot::channel();
+        let found = free_ports();
+        let ports = *found.as_ref().unwrap_or(&Ports { api: 0, metrics: 0 });
         self.ports = Some(ports);
+        running.phase = Phase::ComingUp(Ascent::new(self.state.clone(), told, ports, tries, answer));
+        if let Err(error) = found {
+            // Nobody else listens, and the ascent does.
+            let _ = outcome.send(Outcome::Failed(format!("no port for the core's API: {error}")));
+            return;
+        }
         let json = running.wanted.json(ports);
         if running.generated.is_wanted() {
             running.generated.write(json.clone());
@@ -53,16 +54,14 @@ impl Backend {
             fingerprint: None,
             sockets: running.wanted.config.sockets(),
         };
-        self.live.set(Current::Down);
-        let (outcome, told) = oneshot::channel();
-        running.phase = Phase::ComingUp(Ascent::new(self.state.clone(), ports, mode, tries, told));
         let launch = Launch {
             owner: OWNER,
             mode,
             config,
             outcome,
         };
-        self.supervisor.tell(launch).await.map_err(|_| Fault::internal())
+        // An error drops the outcome's sender, by which the ascent learns of it.
+        let _ = self.supervisor.tell(launch).await;
     }
 
     /// The core that came up runs from now on.
@@ -105,28 +104,17 @@ impl Backend {
         let Some(Phase::ComingUp(ascent)) = self.running.as_mut().map(|running| &mut running.phase) else {
             return;
         };
-        let answer = ascent.answer.take();
-        let (mode, tries) = (ascent.mode, ascent.tries);
-        if ascent.ports.are_taken(&reason) && tries < MAX_PORTS && self.launch(mode, tries + 1).await.is_ok() {
-            if let (Some(answer), Some(Phase::ComingUp(ascent))) =
-                (answer, self.running.as_mut().map(|running| &mut running.phase))
-            {
-                ascent.tell(answer);
-            }
-            return;
+        if ascent.ports.are_taken(&reason) && ascent.tries < MAX_PORTS {
+            let (answer, tries) = (ascent.answer.take(), ascent.tries + 1);
+            // Whoever's the core is by now, it is not taken away a second time.
+            return self.launch(Mode::Resume, answer, tries).await;
         }
-        let Some(Phase::ComingUp(ascent)) = self.running.as_mut().map(|running| &mut running.phase) else {
-            return;
-        };
-        let tail = tail(&self.state.logs.take(&mut ascent.lines).lines);
         tracing::error!("failed to start xray: {reason}");
-        match answer {
-            Some(answer) => {
-                self.stop(&reason).await;
-                // Whoever asked may have gone.
-                let _ = answer.send(Err(Fault::not_started(&format!("{reason}{tail}"))));
-            }
-            None => self.run_later(),
+        if ascent.answer.is_some() {
+            let tail = tail(&self.state.logs.take(&mut ascent.lines).lines);
+            self.stop(&format!("{reason}{tail}")).await;
+        } else {
+            self.run_later();
         }
     }
 
@@ -153,10 +141,7 @@ impl Backend {
         if self.running.is_none() {
             return;
         }
-        if let Err(fault) = self.run(Mode::Resume).await {
-            tracing::error!("{}", fault.text);
-            self.run_later();
-        }
+        self.run(Mode::Resume, None).await;
     }
 
     /// Has a core started after a pause that grows from one failure to the next.
@@ -174,10 +159,13 @@ impl Backend {
 }
 
 /// Ports of this machine that nobody listened on a moment ago.
-fn free_ports() -> std::io::Result<[u16; 2]> {
+fn free_ports() -> std::io::Result<Ports> {
     let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let (one, other) = (listen()?, listen()?);
-    Ok([one.local_addr()?.port(), other.local_addr()?.port()])
+    let (api, metrics) = (listen()?, listen()?);
+    Ok(Ports {
+        api: api.local_addr()?.port(),
+        metrics: metrics.local_addr()?.port(),
+    })
 }
 
 /// The last lines of a core that did not start, as a panel is told.

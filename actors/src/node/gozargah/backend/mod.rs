@@ -13,11 +13,10 @@ mod sync;
 pub(super) use start::{StartBackend, Wanted};
 
 use self::ascent::{Ascent, Fall};
-use super::config::Ports;
+use super::config::{CoreConfig, Ports};
 use super::fault::Fault;
 use super::generated::Generated;
 use super::health::Health;
-use super::inbound::Inbound;
 use super::ledger::Ledger;
 use super::live::Live;
 use super::log_files::LogFiles;
@@ -69,7 +68,6 @@ pub(crate) struct Backend {
 /// What a panel started, and its core.
 struct Running {
     wanted: Wanted,
-    inbounds: Vec<Inbound>,
     /// Who started it.
     panel: IpAddr,
     phase: Phase,
@@ -117,11 +115,11 @@ pub(super) enum SyncUsers {
 }
 
 impl Actor for Backend {
-    type Args = (Arc<State>, Live, Ledger, ActorRef<Supervisor>, ActorRef<NodeSession>);
+    type Args = (<NodeSession as Actor>::Args, ActorRef<NodeSession>);
     type Error = Infallible;
 
     async fn on_start(
-        (state, live, ledger, supervisor, session): Self::Args,
+        ((state, live, ledger, supervisor), session): Self::Args,
         _: ActorRef<Self>,
     ) -> Result<Self, Infallible> {
         // A predecessor took its users with it: the panel starts anew when it hears that there is no backend.
@@ -262,8 +260,9 @@ impl Backend {
 }
 
 /// Says which users have credentials that are no good.
-fn warn<'a>(users: impl IntoIterator<Item = &'a User>, inbounds: &[Inbound]) {
-    for complaint in users.into_iter().flat_map(|user| complaints(user, inbounds)) {
+fn warn<'a>(users: impl IntoIterator<Item = &'a User>, config: &CoreConfig) {
+    let inbounds: Vec<_> = config.inbounds().collect();
+    for complaint in users.into_iter().flat_map(|user| complaints(user, &inbounds)) {
         tracing::warn!("{complaint}");
     }
 }

@@ -6,7 +6,6 @@ use crate::node::core::Mode;
 use crate::node::gozargah::config::{CoreConfig, Ports};
 use crate::node::gozargah::fault::Fault;
 use crate::node::gozargah::generated::Generated;
-use crate::node::gozargah::inbound::Inbound;
 use crate::node::gozargah::log_files::LogFiles;
 use crate::node::gozargah::users::Users;
 use crate::node::session::Displace;
@@ -69,13 +68,11 @@ impl Wanted {
 
 impl Running {
     fn new(wanted: Wanted, panel: IpAddr, state: &Arc<State>) -> Self {
-        let inbounds: Vec<Inbound> = wanted.config.inbounds().cloned().collect();
-        warn(wanted.users.all(), &inbounds);
+        warn(wanted.users.all(), &wanted.config);
         Self {
             generated: Generated::at(state.settings.generated.clone()),
             _log_files: LogFiles::begin(state, wanted.config.log_paths()),
             wanted,
-            inbounds,
             panel,
             phase: Phase::Waiting(Instant::now()),
             pause: MIN_PAUSE,
@@ -106,7 +103,7 @@ impl Backend {
         let repeated = self.running.as_mut().filter(|running| running.is_what(panel, &wanted));
         if let Some(running) = repeated {
             tracing::info!("{panel} starts what it has started and not heard of: that goes on");
-            warn(wanted.users.all(), &running.inbounds);
+            warn(wanted.users.all(), &wanted.config);
             let before = running.wanted.users.replace(wanted.users);
             running.generated.is_behind |= !before.is_empty();
             match &mut running.phase {
@@ -135,14 +132,7 @@ impl Backend {
             self.running = Some(Running::new(wanted, panel, &self.state));
         }
         self.begin(panel, session);
-        let launched = self.run(Mode::Restart).await;
-        if let (Ok(()), Some(Phase::ComingUp(ascent))) = (&launched, self.running.as_mut().map(|it| &mut it.phase)) {
-            return ascent.tell(answer);
-        }
-        let fault = launched.err().unwrap_or_else(Fault::internal);
-        self.stop(&fault.text).await;
-        // Whoever asked may have gone.
-        let _ = answer.send(Err(fault));
+        self.run(Mode::Restart, Some(answer)).await;
     }
 
     /// The backend is this panel's from now on.

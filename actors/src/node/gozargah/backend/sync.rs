@@ -1,14 +1,13 @@
 //! Users change: first what the next core will have, then the core that runs.
 
-use super::{Backend, Event, Phase, SyncUsers, event, warn};
-use crate::node::gozargah::account::Account;
+use super::{Backend, Event, Phase, SyncUsers, Wanted, event, warn};
+use crate::node::gozargah::changes::{Change, Changes};
 use crate::node::gozargah::core_api::CoreApi;
 use crate::node::gozargah::fault::Fault;
 use crate::node::gozargah::generation::Generation;
 use crate::node::gozargah::live::Current;
-use crate::node::gozargah::users::{Before, Change, Users};
+use crate::node::gozargah::users::{Before, Users};
 use futures_util::{StreamExt, stream};
-use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::timeout;
 use tonic::{Code, Status};
@@ -27,11 +26,11 @@ impl Backend {
         };
         let before = match sync {
             SyncUsers::Replace(users) => {
-                warn(&users, &running.inbounds);
+                warn(&users, &running.wanted.config);
                 running.wanted.users.replace(Users::new(users))
             }
             SyncUsers::Update(users) => {
-                warn(&users, &running.inbounds);
+                warn(&users, &running.wanted.config);
                 running.wanted.users.update(users)
             }
         };
@@ -52,7 +51,8 @@ impl Backend {
         let (Some(running), Current::Up(core)) = (&mut self.running, self.live.get()) else {
             return;
         };
-        let changes = running.wanted.users.changes_since(before, &running.inbounds);
+        let Wanted { config, users, .. } = &running.wanted;
+        let changes = Changes::since(before, users, &config.inbounds().collect::<Vec<_>>());
         let made = tokio::select! {
             made = make(&core.api, changes) => made,
             Event::Lost = event(&mut self.running) => Made::Stuck,
@@ -79,90 +79,27 @@ enum Made {
     Stuck,
 }
 
-/// Makes changes at the core. Where credentials go from one user to another, the one is gone before the other comes: a core that
-/// removes a user forgets his credentials, whoever has them.
-async fn make(api: &CoreApi, changes: Vec<Change>) -> Made {
-    let first = moved(&changes);
-    let (mut removals, mut others) = (Vec::new(), Vec::new());
-    for (change, is_first) in changes.into_iter().zip(first) {
-        let Change {
-            tag,
-            email,
-            removes,
-            adds,
-        } = change;
-        let call = |removes, adds| Call {
-            tag: tag.clone(),
-            email: email.clone(),
-            removes,
-            adds,
-        };
-        if is_first {
-            removals.push(call(true, None));
-        }
-        others.push(call(removes.is_some() && !is_first, adds));
+async fn make(api: &CoreApi, Changes { first, rest }: Changes) -> Made {
+    let made = all(api, first).await;
+    if made == Made::Stuck {
+        return made;
     }
-    let removed = all(api, removals).await;
-    if removed == Made::Stuck {
-        return removed;
-    }
-    match all(api, others).await {
-        Made::All => removed,
+    match all(api, rest).await {
+        Made::All => made,
         other => other,
     }
 }
 
-/// Of each change, whether it takes credentials away that another user gets.
-fn moved(changes: &[Change]) -> Vec<bool> {
-    let mut gets: HashMap<(&str, &[u8]), Option<&str>> = HashMap::new();
-    for change in changes {
-        let Some(account) = &change.adds else { continue };
-        let who = gets
-            .entry((&change.tag, account.credential()))
-            .or_insert(Some(&change.email));
-        // More than one: whoever it is taken from, another one gets it.
-        if who.is_some_and(|who| who != change.email) {
-            *who = None;
-        }
-    }
-    let is_moved = |change: &Change| {
-        let removed = change.removes.as_ref()?;
-        let who = gets.get(&(&*change.tag, removed.credential()))?;
-        Some(who.is_none_or(|who| who != change.email))
-    };
-    changes.iter().map(|change| is_moved(change).unwrap_or(false)).collect()
-}
-
-/// What is done about one user at one inbound.
-struct Call {
-    tag: String,
-    email: String,
-    removes: bool,
-    adds: Option<Account>,
-}
-
-impl Call {
-    async fn make(&self, api: &CoreApi) -> Result<(), Status> {
-        if self.removes {
-            api.remove(&self.tag, &self.email).await?;
-        }
-        match &self.adds {
-            Some(account) => api.add(&self.tag, &self.email, account).await,
-            None => Ok(()),
-        }
-    }
-}
-
-/// Makes calls, a number of them at a time.
-async fn all(api: &CoreApi, calls: Vec<Call>) -> Made {
-    let make = |call: Call| async move { (call.make(api).await, call) };
-    let mut answers = stream::iter(calls).map(make).buffer_unordered(CHANGES_AT_A_TIME);
+/// Makes changes, a number of them at a time.
+async fn all(api: &CoreApi, changes: Vec<Change>) -> Made {
+    let make = |change: Change| async move { (api.make(&change).await, change) };
+    let mut answers = stream::iter(changes).map(make).buffer_unordered(CHANGES_AT_A_TIME);
     let mut made = Made::All;
     loop {
         let Ok(next) = timeout(STUCK_AFTER, answers.next()).await else {
             return Made::Stuck;
         };
-        let Some((answer, Call { tag, email, .. })) = next else {
+        let Some((answer, Change { tag, email, .. })) = next else {
             return made;
         };
         if let Err(status) = answer {
@@ -190,40 +127,4 @@ fn is_structural(status: &Status) -> bool {
     ["is not a UserManager", "handler not found"]
         .iter()
         .any(|words| status.message().contains(words))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn credentials_that_another_one_gets_are_taken_first() {
-        let account = |password: &str| Account::Trojan {
-            password: password.into(),
-        };
-        let change = |tag: &str, email: &str, removes: &str, adds: &str| Change {
-            tag: tag.into(),
-            email: email.into(),
-            removes: (!removes.is_empty()).then(|| account(removes)),
-            adds: (!adds.is_empty()).then(|| account(adds)),
-        };
-        let changes = [
-            change("one", "swaps", "a", "b"),
-            change("one", "with", "b", "a"),
-            change("one", "goes", "c", ""),
-            change("one", "comes", "", "c"),
-            change("one", "changes", "d", "e"),
-            change("two", "changes", "e", "f"),
-            change("one", "keeps", "g", "g"),
-            change("one", "shares", "h", "h"),
-            change("one", "too", "", "h"),
-        ];
-        let first: Vec<_> = moved(&changes)
-            .into_iter()
-            .zip(&changes)
-            .filter(|(first, _)| *first)
-            .collect();
-        let emails: Vec<_> = first.iter().map(|(_, change)| &*change.email).collect();
-        assert_eq!(emails, ["swaps", "with", "goes", "shares"]);
-    }
 }

@@ -3,13 +3,14 @@
 //! Everything that is not named here stays as the panel wrote it: unknown keys, their order, and numbers.
 
 mod filled;
+mod own;
 mod private;
 
 use super::inbound::{Inbound, Kind};
 use super::log_files::LogPaths;
 use super::users::Users;
 use crate::node::core::sockets;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::path::PathBuf;
 
 /// Tag of the inbound that carries the core's API.
@@ -91,11 +92,11 @@ impl CoreConfig {
             .filter(|inbound| inbound["tag"] != API_INBOUND)
             .map(known)
             .collect();
-        add_api(&mut rest)?;
-        add_counters(&mut rest)?;
+        own::add_api(&mut rest)?;
+        own::add_counters(&mut rest)?;
         private::expand(&mut rest);
-        watch_outbounds(&mut rest);
-        let log_paths = take_log(&mut rest)?;
+        own::watch_outbounds(&mut rest);
+        let log_paths = own::take_log(&mut rest)?;
         Ok(Self {
             rest,
             inbounds,
@@ -129,91 +130,11 @@ impl CoreConfig {
     }
 }
 
-/// The object of this name, made if there is none.
-fn object<'a>(parent: &'a mut Map<String, Value>, name: &'static str) -> Result<&'a mut Map<String, Value>, BadConfig> {
-    let value = parent.entry(name).or_insert(Value::Null);
-    if value.is_null() {
-        *value = json!({});
-    }
-    value.as_object_mut().ok_or(BadConfig::Map(name))
-}
-
-/// The API with its rule before all others. Rules of the panel to an API of that name go, all others stay.
-fn add_api(rest: &mut Map<String, Value>) -> Result<(), BadConfig> {
-    let services = ["HandlerService", "StatsService", "LoggerService"];
-    rest.insert("api".into(), json!({ "services": services, "tag": API }));
-    let routing = object(rest, "routing")?;
-    let rules = routing.entry("rules").or_insert_with(|| json!([]));
-    if rules.is_null() {
-        *rules = json!([]);
-    }
-    let rules = rules.as_array_mut().ok_or(BadConfig::List("routing.rules"))?;
-    rules.retain(|rule| rule["outboundTag"] != API);
-    let rule = json!({ "type": "field", "inboundTag": [API_INBOUND], "source": ["127.0.0.1"], "outboundTag": API });
-    rules.insert(0, rule);
-    Ok(())
-}
-
-/// What is counted: every user, and every outbound.
-fn add_counters(rest: &mut Map<String, Value>) -> Result<(), BadConfig> {
-    object(rest, "stats")?;
-    let policy = object(rest, "policy")?;
-    let level = object(object(policy, "levels")?, "0")?;
-    for counter in ["statsUserUplink", "statsUserDownlink"] {
-        level.insert(counter.into(), true.into());
-    }
-    let system = object(policy, "system")?;
-    for counter in ["statsOutboundUplink", "statsOutboundDownlink"] {
-        system.insert(counter.into(), true.into());
-    }
-    Ok(())
-}
-
-/// Outbounds that reach nothing are not watched: they would be dead for ever.
-fn watch_outbounds(rest: &mut Map<String, Value>) {
-    let outbounds = rest.get("outbounds").and_then(Value::as_array);
-    let idle: Vec<String> = outbounds
-        .into_iter()
-        .flatten()
-        .filter(|outbound| {
-            ["blackhole", "dns", "loopback"]
-                .iter()
-                .any(|idle| outbound["protocol"] == *idle)
-        })
-        .filter_map(|outbound| outbound["tag"].as_str().map(ToOwned::to_owned))
-        .collect();
-    for observatory in OBSERVATORIES {
-        let selector = rest.get_mut(observatory).and_then(|it| it.get_mut("subjectSelector"));
-        if let Some(selector) = selector.and_then(Value::as_array_mut) {
-            selector.retain(|tag| !idle.iter().any(|idle| tag == idle));
-        }
-    }
-}
-
-/// At the levels `none` and `error` the core would not say that it has started. Its lines come to the node, which writes them to
-/// the files that the panel named. The core takes `loglevel` in any case.
-fn take_log(rest: &mut Map<String, Value>) -> Result<LogPaths, BadConfig> {
-    let log = object(rest, "log")?;
-    let [access, error] = ["access", "error"].map(|file| {
-        let key = log.keys().find(|key| key.eq_ignore_ascii_case(file)).cloned();
-        key.and_then(|key| log.shift_remove(&key))
-    });
-    let level = log.iter_mut().find(|(key, _)| key.eq_ignore_ascii_case("loglevel"));
-    match level {
-        Some((_, level)) if *level == "none" || *level == "error" => *level = "warning".into(),
-        Some(_) => {}
-        None => {
-            log.insert("loglevel".into(), "info".into());
-        }
-    }
-    let path = |value: &Option<Value>| value.as_ref().and_then(Value::as_str).map(ToOwned::to_owned);
-    Ok(LogPaths::new(path(&access).as_deref(), path(&error).as_deref()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use kariz_proto::panel::{Proxy, Trojan, User};
+    use serde_json::json;
 
     const PORTS: Ports = Ports {
         api: 12_345,
