@@ -316,6 +316,17 @@ mod tests {
 
     const FLOOD: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+    #[tokio::test]
+    async fn a_connection_whose_other_side_is_gone_is_ended_by_the_kernel() {
+        let listener = TcpListener::bind((FLOOD, 0)).await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        keep_alive(&stream);
+        assert!(sockopt::socket_keepalive(&stream).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&stream).unwrap(), KEEP_ALIVE_AFTER);
+        let taken_within = sockopt::tcp_user_timeout(&stream).unwrap();
+        assert_eq!(Duration::from_millis(taken_within.into()), TAKEN_WITHIN);
+    }
+
     #[test]
     fn a_flood_from_elsewhere_keeps_nobody_out() {
         let handshakes = Handshakes::default();
