@@ -1,8 +1,6 @@
 //! The core's configuration as it was started, in a file for whoever looks for a fault (`spec/node-panel.md`, 3.3): with all
 //! users and their secrets, so it is readable by its owner alone.
 
-use serde_json::Value;
-use serde_json::ser::{PrettyFormatter, Serializer};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -44,12 +42,12 @@ impl Generated {
     }
 
     /// Writes it, on another thread. What goes wrong is logged.
-    pub(super) fn write(&mut self, json: Vec<u8>) {
+    pub(super) fn write(&mut self, text: Vec<u8>) {
         self.is_behind = false;
         self.written = Instant::now();
         let Some(folder) = self.folder.clone() else { return };
         tokio::task::spawn_blocking(move || {
-            if let Err(error) = write(&folder, &json) {
+            if let Err(error) = write(&folder, &text) {
                 tracing::warn!("GENERATED_CONFIG_PATH={}: {error}", folder.display());
             }
         });
@@ -57,17 +55,12 @@ impl Generated {
 }
 
 /// Whoever reads it sees all of an old one or all of a new one.
-fn write(folder: &Path, json: &[u8]) -> std::io::Result<()> {
+fn write(folder: &Path, text: &[u8]) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
-    let config: Value = serde_json::from_slice(json)?;
     let mut file = tempfile::Builder::new()
         .permissions(std::fs::Permissions::from_mode(0o600))
         .tempfile_in(folder)?;
-    let mut pretty = Vec::with_capacity(json.len() * 2);
-    let indented = PrettyFormatter::with_indent(b"    ");
-    serde::Serialize::serialize(&config, &mut Serializer::with_formatter(&mut pretty, indented))?;
-    pretty.push(b'\n');
-    file.write_all(&pretty)?;
+    file.write_all(text)?;
     file.persist(folder.join(FILE))?;
     Ok(())
 }
@@ -77,15 +70,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_its_owners_alone_and_easy_to_read() {
+    fn a_file_is_its_owners_alone_and_whole() {
         let folder = tempfile::tempdir().unwrap();
         let below = folder.path().join("a/b");
-        for json in [r#"{"a":1}"#, r#"{"b":{"c":[]},"a":1.50}"#] {
-            write(&below, json.as_bytes()).unwrap();
+        for text in ["an old one that is longer", "a new one"] {
+            write(&below, text.as_bytes()).unwrap();
         }
         let file = below.join(FILE);
         let text = std::fs::read_to_string(&file).unwrap();
-        assert_eq!(text, "{\n    \"b\": {\n        \"c\": []\n    },\n    \"a\": 1.50\n}\n");
+        assert_eq!(text, "a new one");
         let mode = std::fs::metadata(&file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(&below).unwrap().count(), 1, "nothing else is left");

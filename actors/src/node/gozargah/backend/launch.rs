@@ -45,12 +45,8 @@ impl Backend {
             let _ = outcome.send(Outcome::Failed(format!("no port for the core's API: {error}")));
             return;
         }
-        let json = running.wanted.json(ports);
-        if running.generated.is_wanted() {
-            running.generated.write(json.clone());
-        }
         let config = Prepared {
-            json: Ok(json),
+            json: Ok(running.wanted.config.json(&running.wanted.users, ports)),
             fingerprint: None,
             sockets: running.wanted.config.sockets(),
         };
@@ -62,6 +58,7 @@ impl Backend {
         };
         // An error drops the outcome's sender, by which the ascent learns of it.
         let _ = self.supervisor.tell(launch).await;
+        self.write_generated();
     }
 
     /// The core that came up runs from now on.

@@ -246,8 +246,12 @@ impl Backend {
     }
 
     fn write_generated(&mut self) {
-        if let (Some(running), Some(ports)) = (&mut self.running, self.ports) {
-            running.generated.write(running.wanted.json(ports));
+        let (Some(running), Some(ports)) = (&mut self.running, self.ports) else {
+            return;
+        };
+        if running.generated.is_wanted() {
+            let Wanted { config, users, .. } = &running.wanted;
+            running.generated.write(config.pretty(users, ports));
         }
     }
 

@@ -3,7 +3,7 @@
 use super::ascent::{Answer, Ascent};
 use super::{Backend, MIN_PAUSE, OVERTAKEN, Phase, Running, STOP, warn};
 use crate::node::core::Mode;
-use crate::node::gozargah::config::{CoreConfig, Ports};
+use crate::node::gozargah::config::CoreConfig;
 use crate::node::gozargah::fault::Fault;
 use crate::node::gozargah::generated::Generated;
 use crate::node::gozargah::log_files::LogFiles;
@@ -58,11 +58,6 @@ impl Wanted {
             users: Users::new(backend.users),
             keep_alive: (seconds > 0).then(|| Duration::from_secs(seconds)),
         })
-    }
-
-    /// What the core gets.
-    pub(super) fn json(&self, ports: Ports) -> Vec<u8> {
-        self.config.json(&self.users, ports)
     }
 }
 

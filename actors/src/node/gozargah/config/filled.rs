@@ -8,6 +8,7 @@ use crate::node::gozargah::inbound::{Inbound, Kind};
 use crate::node::gozargah::users::Users;
 use data_encoding::BASE64;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde_json::ser::PrettyFormatter;
 use serde_json::{Map, Value, json};
 
 /// The name of a user who does not exist.
@@ -17,6 +18,18 @@ const NOBODY: &str = "kariz: nobody";
 pub(super) fn json(config: &CoreConfig, users: &Users, ports: Ports) -> Vec<u8> {
     let filled = Filled { config, users, ports };
     serde_json::to_vec(&filled).expect("keys are strings and memory takes every byte")
+}
+
+/// The same for people, with a line for each value.
+pub(super) fn pretty(config: &CoreConfig, users: &Users, ports: Ports) -> Vec<u8> {
+    let mut text = Vec::new();
+    let indented = PrettyFormatter::with_indent(b"    ");
+    let filled = Filled { config, users, ports };
+    filled
+        .serialize(&mut serde_json::Serializer::with_formatter(&mut text, indented))
+        .expect("keys are strings and memory takes every byte");
+    text.push(b'\n');
+    text
 }
 
 /// The inbound that carries the core's API.

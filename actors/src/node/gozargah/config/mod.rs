@@ -128,6 +128,11 @@ impl CoreConfig {
     pub(super) fn json(&self, users: &Users, ports: Ports) -> Vec<u8> {
         filled::json(self, users, ports)
     }
+
+    /// The same for people, with a line for each value.
+    pub(super) fn pretty(&self, users: &Users, ports: Ports) -> Vec<u8> {
+        filled::pretty(self, users, ports)
+    }
 }
 
 #[cfg(test)]
@@ -318,5 +323,20 @@ mod tests {
         assert_eq!(made["metrics"], json!({ "tag": "metric", "listen": "127.0.0.1:12346" }));
         assert_eq!(made["observatory"]["subjectSelector"], json!(["out", "o"]));
         assert!(CoreConfig::read(text, &[]).unwrap().measures());
+    }
+
+    #[test]
+    fn people_can_read_it() {
+        let text = r#"{"x":{"c":[]},"a":1.50,"inbounds":[{"tag":"b","protocol":"trojan"}]}"#;
+        let config = CoreConfig::read(text, &[]).unwrap();
+        let [pretty, plain] = [config.pretty(&users(), PORTS), config.json(&users(), PORTS)];
+        let pretty = String::from_utf8(pretty).unwrap();
+        assert!(
+            pretty.contains("\n    \"x\": {\n        \"c\": []\n    },\n    \"a\": 1.50,\n"),
+            "{pretty}"
+        );
+        assert!(pretty.starts_with("{\n") && pretty.ends_with("\n}\n"), "{pretty}");
+        let [pretty, plain] = [pretty.as_bytes(), &plain].map(|json| serde_json::from_slice::<Value>(json).unwrap());
+        assert_eq!(pretty, plain);
     }
 }
