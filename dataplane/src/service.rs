@@ -253,6 +253,7 @@ pub(crate) async fn accept_loop(
                 Accept::Empty => break false,
                 Accept::Exhausted(error) => {
                     worker.count(Counter::AcceptPaused);
+                    worker.shared.shortage.met();
                     if !exhausted {
                         tracing::error!(%error, "accepting pauses: out of descriptors or memory");
                     }

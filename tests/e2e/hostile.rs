@@ -373,6 +373,9 @@ async fn few_descriptors(scene: Scene, server_limit: Option<u32>, client_limit: 
         anyhow::Ok(())
     };
     eventually(secs(60), "they have left", look).await?;
+    // Nobody was asked for more carriers than there are descriptors for, however long those that came had to wait.
+    let idle = client.counters().await?["carriers_idle"];
+    ensure!(idle <= 256, "{idle} carriers wait at the client");
     for _ in 0..50 {
         within(SOON, "a visit afterwards", visit(public)).await??;
     }

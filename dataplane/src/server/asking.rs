@@ -43,7 +43,7 @@ impl Serving {
             return 0;
         };
         let floor = self.floor(worker, bound);
-        let visitors = self.waiting.len() + self.demand.expected(Instant::now());
+        let visitors = self.waiting.len() + self.expected(worker);
         let needed = match bound.session.spec().lane {
             Lane::Direct => (floor + visitors).saturating_sub(self.idle.borrow().len()),
             Lane::Mux => {
@@ -68,6 +68,22 @@ impl Serving {
         };
         let workers = worker.shared.seats.len();
         pool / workers + usize::from(worker.place() < pool % workers)
+    }
+
+    /// Visitors that will arrive before a carrier that is asked for now. Where there is no room for them nobody is asked ahead:
+    /// carriers would take the descriptors that visitors need.
+    fn expected(&self, worker: &Worker) -> usize {
+        match worker.shared.shortage.is_there() {
+            true => 0,
+            false => self.demand.expected(Instant::now()),
+        }
+    }
+
+    /// Whether a carrier that has just come is one too many while descriptors are short.
+    pub(super) fn is_surplus(&self, worker: &Worker) -> bool {
+        let bound = self.bound.borrow();
+        let floor = bound.as_ref().map_or(0, |bound| self.floor(worker, bound));
+        worker.shared.shortage.is_there() && self.idle.borrow().len() >= floor + self.waiting.len()
     }
 
     fn ask(&self, worker: &Worker) {
@@ -102,7 +118,7 @@ impl Serving {
         let bound = self.bound.borrow();
         let Some(bound) = bound.as_ref() else { return };
         let floor = self.floor(worker, bound);
-        let enough = floor + self.demand.expected(Instant::now());
+        let enough = floor + self.expected(worker);
         let mut idle = self.idle.borrow_mut();
         let spare = idle.len().saturating_sub(enough).div_ceil(4);
         idle.drain(..spare);

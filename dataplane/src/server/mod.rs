@@ -141,7 +141,10 @@ pub(crate) fn carrier_arrived(worker: &Rc<Worker>, arrival: CarrierArrival) {
         return;
     }
     worker.count(Counter::Carriers);
-    serving.demand.refilled(errand.asked.elapsed());
+    // One that nobody accepted for want of descriptors says nothing about its way here.
+    if !worker.shared.shortage.is_there() {
+        serving.demand.refilled(errand.asked.elapsed());
+    }
     serving.carrier(worker, &session, arrival);
 }
 

@@ -141,6 +141,7 @@ impl Serving {
         }
         let spec = session.spec();
         match spec.lane {
+            Lane::Direct if self.is_surplus(worker) => return,
             Lane::Direct => {
                 let voucher = arrival.hello.voucher;
                 self.idle.borrow_mut().push_back(IdleCarrier {

@@ -3,6 +3,7 @@
 use super::bell::EventBell;
 use super::{COUNTERS, Worker};
 use crate::handle::Sink;
+use crate::net::Shortage;
 use crate::relay::Remotes;
 use crate::server::CarrierArrival;
 use crate::service::{ServiceShared, Visitor};
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) max_handshakes: usize,
     /// How long a connection may take to say who it is.
     pub(crate) handshake_timeout: Duration,
+    /// Whether accepting pauses, or did a moment ago.
+    pub(crate) shortage: Shortage,
 }
 
 /// A worker's place: outlives the worker, so that its successor finds what was posted.
@@ -126,6 +129,7 @@ impl Shared {
             max_visitors: AtomicU64::new(visitor_bound(runtime.max_visitors)),
             max_handshakes: (runtime.max_handshakes as usize).div_ceil(workers),
             handshake_timeout: runtime.handshake_timeout,
+            shortage: Shortage::default(),
         })
     }
 }
