@@ -102,6 +102,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
         say("the core alone");
         let alone = gozargah::core_alone(place.folder(), &core)?;
+        let core_alone_ms = alone[&gozargah::Figure::StartMs];
         results.add_core_alone(alone);
         for program in &keyed {
             say(&format!("{}, with an API key", program.name()));
@@ -109,7 +110,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                 place: &place,
                 program,
                 core: &core,
-                core_alone: alone,
+                core_alone_ms,
                 ask_for: ping_for,
             };
             results.gozargah.add(program.name(), turn.take()?);

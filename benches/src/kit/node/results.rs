@@ -2,12 +2,10 @@
 
 use super::program::{BARE_ECHO, CORE_ALONE};
 use super::rate::Rate;
-use super::table::Table;
-use super::units::millis;
+use super::table::{Figures, Table};
 use super::{figure, gozargah};
 use crate::kit::report::Verdict;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
 /// The figures of both families of panels.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -22,9 +20,8 @@ pub(crate) struct Results {
 
 impl Results {
     /// Adds a round of the core without a node.
-    pub(super) fn add_core_alone(&mut self, time: Duration) {
-        let figures = [(gozargah::Figure::StartMs, millis(time))];
-        self.gozargah.add(CORE_ALONE, figures.into());
+    pub(super) fn add_core_alone(&mut self, figures: Figures<gozargah::Figure>) {
+        self.gozargah.add(CORE_ALONE, figures);
     }
 
     /// Adds a round of the bare echo.

@@ -29,7 +29,7 @@ pub(crate) enum Figure {
     CoreStays,
     /// Whether a user's connection is still there after that.
     VisitorStays,
-    /// GetStats for all users (20,000 counters), set back to 0, in ms.
+    /// GetStats for all users (20,000 counters), set back to 0, in ms; of the core alone: the same question to its API.
     StatsMs,
     /// SyncUser of 10 users with new credentials, one after the other, in ms.
     SyncUserMs,

@@ -1,4 +1,4 @@
-//! One method over gRPC, on as much of HTTP/2 as one call after the other takes (RFC 9113): heads are written without a table, and
+//! Calls over gRPC, on as much of HTTP/2 as one call after the other takes (RFC 9113): heads are written without a table, and
 //! those of answers not read. A call went well if a message came and its stream ended.
 
 use crate::kit::node::environment::KEY;
@@ -6,8 +6,10 @@ use crate::kit::node::place::Node;
 use crate::kit::node::tls::Stream;
 use anyhow::{Context, Result, bail, ensure};
 use kariz_proto::panel::BaseInfoResponse;
+use kariz_proto::xray::app::stats::command::{QueryStatsRequest, QueryStatsResponse};
 use prost::Message;
 use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -25,42 +27,84 @@ const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// Bytes that all answers of a connection may have together, more than they will.
+/// Bytes that the answers of a connection may have, more than they will: a window that nobody has to wait for.
 const WINDOW: u32 = 0x7fff_0000;
+
+/// Setting: the window of each stream.
+const INITIAL_WINDOW_SIZE: u16 = 4;
 
 /// In front of a message: not compressed, and its length.
 const PREFIX_LEN: usize = 5;
 
-/// A connection for calls without arguments.
-pub(super) struct Caller {
-    stream: Stream,
+/// Bytes that are read at a time.
+const READ_BYTES: usize = 64 << 10;
+
+/// A connection for calls.
+pub(super) struct Caller<S> {
+    stream: S,
     /// What came and was not used.
     unread: Vec<u8>,
-    head: Vec<u8>,
     next_stream: u32,
 }
 
-impl Caller {
+impl Caller<Stream> {
     pub(super) fn connect(node: &Node<'_>) -> Result<Self> {
+        Self::on(node.tls(&["h2"])?)
+    }
+
+    /// GetBaseInfo of a node.
+    pub(super) fn base_info(&mut self) -> Result<BaseInfoResponse> {
+        let answer = self.call("/service.NodeService/GetBaseInfo", &[])?;
+        Ok(BaseInfoResponse::decode(&*answer)?)
+    }
+}
+
+impl Caller<TcpStream> {
+    /// To the API of a core.
+    pub(super) fn to_core(api: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(api).context("connecting to the core's API")?;
+        stream.set_nodelay(true)?;
+        Self::on(stream)
+    }
+
+    /// The core's counters whose names contain `pattern`, which begin anew.
+    pub(super) fn counters(&mut self, pattern: &str) -> Result<QueryStatsResponse> {
+        let request = QueryStatsRequest {
+            pattern: pattern.to_owned(),
+            reset: true,
+        };
+        let answer = self.call(
+            "/xray.app.stats.command.StatsService/QueryStats",
+            &request.encode_to_vec(),
+        )?;
+        Ok(QueryStatsResponse::decode(&*answer)?)
+    }
+}
+
+impl<S: Read + Write> Caller<S> {
+    fn on(stream: S) -> Result<Self> {
         let mut caller = Self {
-            stream: node.tls(&["h2"])?,
+            stream,
             unread: Vec::new(),
-            head: head("/service.NodeService/GetBaseInfo"),
             next_stream: 1,
         };
-        let window = frame(WINDOW_UPDATE, 0, 0, &WINDOW.to_be_bytes());
-        let hello = [PREFACE, &frame(SETTINGS, 0, 0, &[]), &window].concat();
-        caller.send(&hello)?;
+        let setting = [&INITIAL_WINDOW_SIZE.to_be_bytes()[..], &WINDOW.to_be_bytes()].concat();
+        let (settings, window) = (
+            frame(SETTINGS, 0, 0, &setting),
+            frame(WINDOW_UPDATE, 0, 0, &WINDOW.to_be_bytes()),
+        );
+        caller.send(&[PREFACE, &settings, &window].concat())?;
         Ok(caller)
     }
 
-    /// GetBaseInfo.
-    pub(super) fn base_info(&mut self) -> Result<BaseInfoResponse> {
+    /// Sends a message to the method at `path`; the message that comes back.
+    fn call(&mut self, path: &str, message: &[u8]) -> Result<Vec<u8>> {
         let id = self.next_stream;
         self.next_stream += 2;
+        let prefix = [&[0][..], &(message.len() as u32).to_be_bytes()].concat();
         let call = [
-            frame(HEADERS, END_HEADERS, id, &self.head),
-            frame(DATA, END_STREAM, id, &[0; PREFIX_LEN]),
+            frame(HEADERS, END_HEADERS, id, &head(path)),
+            frame(DATA, END_STREAM, id, &[&prefix, message].concat()),
         ];
         self.send(&call.concat())?;
         let mut data = Vec::new();
@@ -74,7 +118,7 @@ impl Caller {
             match kind {
                 SETTINGS if flags & ACK == 0 => self.send(&frame(SETTINGS, ACK, 0, &[]))?,
                 PING if flags & ACK == 0 => self.send(&frame(PING, ACK, 0, &payload))?,
-                RST_STREAM | GOAWAY => bail!("the node ends the call: {payload:?}"),
+                RST_STREAM | GOAWAY => bail!("the call is ended: {payload:?}"),
                 DATA | HEADERS if stream == id => {
                     if kind == DATA {
                         data.extend_from_slice(&payload);
@@ -86,8 +130,8 @@ impl Caller {
                 _ => {}
             }
         }
-        let message = data.get(PREFIX_LEN..).context("the node refuses the call")?;
-        Ok(BaseInfoResponse::decode(message)?)
+        ensure!(data.len() >= PREFIX_LEN, "the call is refused");
+        Ok(data.split_off(PREFIX_LEN))
     }
 
     fn send(&mut self, bytes: &[u8]) -> Result<()> {
@@ -101,9 +145,9 @@ impl Caller {
                 self.unread.drain(..len);
                 return Ok(frame);
             }
-            let mut buffer = [0; 4096];
+            let mut buffer = [0; READ_BYTES];
             let count = self.stream.read(&mut buffer)?;
-            ensure!(count > 0, "the node ended the connection");
+            ensure!(count > 0, "the connection is ended");
             self.unread.extend_from_slice(&buffer[..count]);
         }
     }

@@ -12,7 +12,7 @@ use crate::kit::node::place::{Node, Place};
 use crate::kit::node::program::Program;
 use crate::kit::node::rate::Rate;
 use crate::kit::node::table::Figures;
-use crate::kit::node::units::{mib, millis};
+use crate::kit::node::units::{mib, middle, millis};
 use anyhow::{Context, Result, ensure};
 use kariz_bench::load::wait_until_listening;
 use kariz_bench::target::Target;
@@ -21,7 +21,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long a node rests before its memory is read.
-const REST: Duration = Duration::from_secs(1);
+pub(super) const REST: Duration = Duration::from_secs(1);
 
 /// The same after a big configuration.
 const LONG_REST: Duration = Duration::from_secs(10);
@@ -36,7 +36,7 @@ const CHANGED: u32 = 10;
 const MORE_SYNCS: usize = 10;
 
 /// Questions for all counters, of which the middle one counts.
-const LOOKS: usize = 5;
+pub(super) const LOOKS: usize = 5;
 
 /// One program's turn.
 #[derive(Debug)]
@@ -45,8 +45,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) program: &'a Program,
     /// The real core.
     pub(crate) core: &'a Path,
-    /// How long this core takes without a node.
-    pub(crate) core_alone: Duration,
+    /// How long this core takes to start without a node, in ms.
+    pub(crate) core_alone_ms: f64,
     /// How long calls are counted.
     pub(crate) ask_for: Duration,
 }
@@ -90,7 +90,7 @@ impl Turn<'_> {
         std::thread::sleep(LONG_REST.saturating_sub(rests.elapsed()));
         let mut figures: Figures<Figure> = [
             (Figure::StartMs, millis(start)),
-            (Figure::OwnStartMs, millis(start) - millis(self.core_alone)),
+            (Figure::OwnStartMs, millis(start) - self.core_alone_ms),
             (Figure::LoadedMib, mib(node.process.memory()?.rss)),
             (Figure::StatsMs, millis(stats(panel)?)),
         ]
@@ -170,14 +170,17 @@ fn sync_again(panel: &mut Panel) -> Result<()> {
 /// How long the question for all users' counters takes.
 fn stats(panel: &mut Panel) -> Result<Duration> {
     let call = Call::users_stats();
-    let mut times = [Duration::ZERO; LOOKS];
-    for time in &mut times {
-        let (took, counters) = panel.stats(&call)?;
-        ensure!(counters == 2 * USERS as usize, "{counters} counters");
-        *time = took;
-    }
-    times.sort();
-    Ok(times[LOOKS / 2])
+    middle::<LOOKS>(|| {
+        let (time, counters) = panel.stats(&call)?;
+        check_counters(counters)?;
+        Ok(time)
+    })
+}
+
+/// Whether every user has been counted in both directions.
+pub(super) fn check_counters(count: usize) -> Result<()> {
+    ensure!(count == 2 * USERS as usize, "{count} counters");
+    Ok(())
 }
 
 /// Yes or no as a figure.
