@@ -60,6 +60,8 @@ pub(crate) struct Backend {
     counted_for: Option<IpAddr>,
     /// Of the last core.
     ports: Option<Ports>,
+    /// The configuration as it is written down.
+    generated: Generated,
     /// When memory goes back to the host: users come in large messages, which have been read and thrown away.
     tidy_at: Option<Instant>,
     running: Option<Running>,
@@ -75,8 +77,6 @@ struct Running {
     pause: Duration,
     /// Whether the panel did not wait for the answer to its start. It will start again.
     is_unheard: bool,
-    /// The configuration as it is written down.
-    generated: Generated,
     /// The files that the panel wants the core's lines in.
     _log_files: Option<LogFiles>,
 }
@@ -127,6 +127,7 @@ impl Actor for Backend {
         let _ = supervisor.tell(STOP).await;
         Ok(Self {
             started: state.starts(),
+            generated: Generated::at(state.settings.generated.clone()),
             state,
             live,
             supervisor,
@@ -242,17 +243,17 @@ impl Backend {
 
     /// When the configuration is to be written down again, as users have changed since.
     fn write_at(&self) -> Option<Instant> {
-        self.running.as_ref()?.generated.due()
+        self.running.as_ref()?;
+        self.generated.due()
     }
 
     fn write_generated(&mut self) {
-        let (Some(running), Some(ports)) = (&mut self.running, self.ports) else {
+        let (Some(running), Some(ports)) = (&self.running, self.ports) else {
             return;
         };
-        if running.generated.is_wanted() {
-            let Wanted { config, users, .. } = &running.wanted;
-            running.generated.write(config.pretty(users, ports));
-        }
+        let Wanted { config, users, .. } = &running.wanted;
+        let (config, users) = (config.clone(), users.clone());
+        self.generated.write(move |file| config.pretty(&users, ports, file));
     }
 
     /// When the core is stopped unless a panel calls. A core that comes up answers no panel yet: that is no silence.

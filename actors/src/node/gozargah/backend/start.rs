@@ -5,7 +5,6 @@ use super::{Backend, MIN_PAUSE, OVERTAKEN, Phase, Running, STOP, warn};
 use crate::node::core::Mode;
 use crate::node::gozargah::config::CoreConfig;
 use crate::node::gozargah::fault::Fault;
-use crate::node::gozargah::generated::Generated;
 use crate::node::gozargah::log_files::LogFiles;
 use crate::node::gozargah::users::Users;
 use crate::node::session::Displace;
@@ -36,8 +35,9 @@ pub(in crate::node::gozargah) struct StartBackend {
 /// What a panel wants to run.
 #[derive(Debug, PartialEq)]
 pub(in crate::node::gozargah) struct Wanted {
-    pub(super) config: CoreConfig,
-    pub(super) users: Users,
+    pub(super) config: Arc<CoreConfig>,
+    /// Copied when one changes while they are written down.
+    pub(super) users: Arc<Users>,
     /// How long the panel may be silent before the core is stopped.
     pub(super) keep_alive: Option<Duration>,
 }
@@ -54,8 +54,8 @@ impl Wanted {
         let config = CoreConfig::read(&backend.config, &backend.exclude_inbounds);
         let seconds = backend.keep_alive.min(MAX_KEEP_ALIVE_S);
         Ok(Self {
-            config: config.map_err(|error| Fault::start(format!("invalid configuration: {error}")))?,
-            users: Users::new(backend.users),
+            config: Arc::new(config.map_err(|error| Fault::start(format!("invalid configuration: {error}")))?),
+            users: Arc::new(Users::new(backend.users)),
             keep_alive: (seconds > 0).then(|| Duration::from_secs(seconds)),
         })
     }
@@ -65,7 +65,6 @@ impl Running {
     fn new(wanted: Wanted, panel: IpAddr, state: &Arc<State>) -> Self {
         warn(wanted.users.all(), &wanted.config);
         Self {
-            generated: Generated::at(state.settings.generated.clone()),
             _log_files: LogFiles::begin(state, wanted.config.log_paths()),
             wanted,
             panel,
@@ -99,8 +98,10 @@ impl Backend {
         if let Some(running) = repeated {
             tracing::info!("{panel} starts what it has started and not heard of: that goes on");
             warn(wanted.users.all(), &wanted.config);
-            let before = running.wanted.users.replace(wanted.users);
-            running.generated.is_behind |= !before.is_empty();
+            let before = Arc::make_mut(&mut running.wanted.users).replace(Arc::unwrap_or_clone(wanted.users));
+            if !before.is_empty() {
+                self.generated.is_behind();
+            }
             match &mut running.phase {
                 Phase::ComingUp(ascent) => {
                     ascent.note(before);

@@ -8,6 +8,7 @@ use crate::node::gozargah::generation::Generation;
 use crate::node::gozargah::live::Current;
 use crate::node::gozargah::users::{Before, Users};
 use futures_util::{StreamExt, stream};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 use tonic::{Code, Status};
@@ -27,14 +28,14 @@ impl Backend {
         let before = match sync {
             SyncUsers::Replace(users) => {
                 warn(&users, &running.wanted.config);
-                running.wanted.users.replace(Users::new(users))
+                Arc::make_mut(&mut running.wanted.users).replace(Users::new(users))
             }
             SyncUsers::Update(users) => {
                 warn(&users, &running.wanted.config);
-                running.wanted.users.update(users)
+                Arc::make_mut(&mut running.wanted.users).update(users)
             }
         };
-        running.generated.is_behind = true;
+        self.generated.is_behind();
         match &mut running.phase {
             // The next core has them.
             Phase::Waiting(_) => {}

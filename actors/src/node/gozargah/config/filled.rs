@@ -10,6 +10,7 @@ use data_encoding::BASE64;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::ser::PrettyFormatter;
 use serde_json::{Map, Value, json};
+use std::io::{self, Write};
 
 /// The name of a user who does not exist.
 const NOBODY: &str = "kariz: nobody";
@@ -20,16 +21,15 @@ pub(super) fn json(config: &CoreConfig, users: &Users, ports: Ports) -> Vec<u8> 
     serde_json::to_vec(&filled).expect("keys are strings and memory takes every byte")
 }
 
-/// The same for people, with a line for each value.
-pub(super) fn pretty(config: &CoreConfig, users: &Users, ports: Ports) -> Vec<u8> {
-    let mut text = Vec::new();
+/// Writes the same for people, with a line for each value.
+///
+/// # Errors
+/// Those of `to`.
+pub(super) fn pretty(config: &CoreConfig, users: &Users, ports: Ports, to: &mut dyn Write) -> io::Result<()> {
     let indented = PrettyFormatter::with_indent(b"    ");
     let filled = Filled { config, users, ports };
-    filled
-        .serialize(&mut serde_json::Serializer::with_formatter(&mut text, indented))
-        .expect("keys are strings and memory takes every byte");
-    text.push(b'\n');
-    text
+    filled.serialize(&mut serde_json::Serializer::with_formatter(&mut *to, indented))?;
+    to.write_all(b"\n")
 }
 
 /// The inbound that carries the core's API.

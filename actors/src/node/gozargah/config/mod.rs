@@ -11,6 +11,7 @@ use super::log_files::LogPaths;
 use super::users::Users;
 use crate::node::core::sockets;
 use serde_json::{Map, Value};
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 /// Tag of the inbound that carries the core's API.
@@ -129,9 +130,12 @@ impl CoreConfig {
         filled::json(self, users, ports)
     }
 
-    /// The same for people, with a line for each value.
-    pub(super) fn pretty(&self, users: &Users, ports: Ports) -> Vec<u8> {
-        filled::pretty(self, users, ports)
+    /// Writes the same for people, with a line for each value.
+    ///
+    /// # Errors
+    /// Those of `to`.
+    pub(super) fn pretty(&self, users: &Users, ports: Ports, to: &mut dyn Write) -> io::Result<()> {
+        filled::pretty(self, users, ports, to)
     }
 }
 
@@ -329,8 +333,9 @@ mod tests {
     fn people_can_read_it() {
         let text = r#"{"x":{"c":[]},"a":1.50,"inbounds":[{"tag":"b","protocol":"trojan"}]}"#;
         let config = CoreConfig::read(text, &[]).unwrap();
-        let [pretty, plain] = [config.pretty(&users(), PORTS), config.json(&users(), PORTS)];
-        let pretty = String::from_utf8(pretty).unwrap();
+        let mut pretty = Vec::new();
+        config.pretty(&users(), PORTS, &mut pretty).unwrap();
+        let (pretty, plain) = (String::from_utf8(pretty).unwrap(), config.json(&users(), PORTS));
         assert!(
             pretty.contains("\n    \"x\": {\n        \"c\": []\n    },\n    \"a\": 1.50,\n"),
             "{pretty}"
