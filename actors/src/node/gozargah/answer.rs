@@ -152,7 +152,7 @@ mod tests {
                 name: "user>>>a>>>traffic>>>uplink".into(),
                 value: 5,
             };
-            let owed = AtEnd::Delivered(ledger.owed(vec![counter], ledger.panel()));
+            let owed = AtEnd::Delivered(ledger.owed(vec![counter], ledger.panel(), true));
             let body = Body::new(Full::new(Bytes::from(vec![7; bytes])));
             let response = Response::new(noted(body, owed, outgoing.clone(), request.version()));
             async { Ok::<_, Infallible>(response) }
@@ -229,7 +229,7 @@ mod tests {
             name: "user>>>a>>>traffic>>>uplink".into(),
             value: 5,
         };
-        let owed = ledger.owed(vec![counter], ledger.panel());
+        let owed = ledger.owed(vec![counter], ledger.panel(), true);
         let is_owed = || Arc::strong_count(&owed) > 1;
         let answer = Body::new(Full::new(Bytes::from(vec![7; QUEUED_BYTES])));
         let mut body = noted(answer, AtEnd::Delivered(owed.clone()), outgoing, Version::HTTP_2);

@@ -157,8 +157,8 @@ impl Api {
 
     async fn query(&self, core: Arc<CoreApi>, query: Query, reset: bool) -> Result<Counted, Fault> {
         let counted = self.ledger.counters(core, query.pattern.clone(), reset).await;
-        let (counters, owed) = counted.map_err(|status| self.of_core(&status))?;
-        let stats = query.stats(counters);
+        let owed = counted.map_err(|status| self.of_core(&status))?;
+        let stats = query.stats(owed.counters());
         Ok((StatResponse { stats }, owed))
     }
 

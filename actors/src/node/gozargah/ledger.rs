@@ -6,6 +6,7 @@ use crate::shared::Guarded;
 use kariz_proto::xray::app::stats::command::Stat as Counter;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tonic::Status;
@@ -27,33 +28,29 @@ struct Book {
     panel: u64,
 }
 
-/// Counters that were reset for an answer. They go back into the ledger when this is dropped, unless they were delivered.
+/// Counters for an answer. Those that were reset for it go back into the ledger when this is dropped, unless they were delivered.
 pub(super) struct Owed {
     ledger: Ledger,
     panel: u64,
-    counters: Guarded<Vec<Counter>>,
+    counters: Vec<Counter>,
+    /// Whether nobody else will ever tell of them.
+    is_owed: AtomicBool,
 }
 
 impl Ledger {
     /// Asks the core for the counters whose names contain `pattern`, and adds what is owed. With `reset` all of them begin
-    /// anew; the second part of the answer is what has to be told of its delivery. Nothing is lost when this is dropped.
+    /// anew, and what comes back has to be told of its delivery. Nothing is lost when this is dropped.
     ///
     /// # Errors
     /// The core does not answer within [`CALL_TIMEOUT`]. An answer that comes later is put into the ledger.
-    pub(super) async fn counters(
-        &self,
-        core: Arc<CoreApi>,
-        pattern: String,
-        reset: bool,
-    ) -> Result<(Vec<Counter>, Arc<Owed>), Status> {
+    pub(super) async fn counters(&self, core: Arc<CoreApi>, pattern: String, reset: bool) -> Result<Arc<Owed>, Status> {
         let (tell, told) = oneshot::channel();
         let (ledger, panel) = (self.clone(), self.panel());
         tokio::spawn(async move {
             let counted = core.counters(pattern.clone(), reset).await;
             let answer = counted.map(|mut counters| {
                 ledger.add_owed(&mut counters, &pattern, reset, panel);
-                let owed = if reset { counters.clone() } else { Vec::new() };
-                (counters, ledger.owed(owed, panel))
+                ledger.owed(counters, panel, reset)
             });
             // Dropped with whoever asked, it puts the counters back.
             let _ = tell.send(answer);
@@ -125,26 +122,33 @@ impl Ledger {
         counters.extend(theirs.into_iter().map(|(name, value)| Counter { name, value }));
     }
 
-    /// Counters that were reset for an answer to `panel`.
-    pub(super) fn owed(&self, counters: Vec<Counter>, panel: u64) -> Arc<Owed> {
+    /// Counters for an answer to `panel`, which were `reset` for it or not.
+    pub(super) fn owed(&self, counters: Vec<Counter>, panel: u64, reset: bool) -> Arc<Owed> {
         Arc::new(Owed {
             ledger: self.clone(),
             panel,
-            counters: Guarded::new(counters),
+            counters,
+            is_owed: AtomicBool::new(reset),
         })
     }
 }
 
 impl Owed {
+    pub(super) fn counters(&self) -> &[Counter] {
+        &self.counters
+    }
+
     /// The panel has them.
     pub(super) fn delivered(&self) {
-        self.counters.lock().clear();
+        self.is_owed.store(false, Ordering::Relaxed);
     }
 }
 
 impl Drop for Owed {
     fn drop(&mut self) {
-        self.ledger.add(self.counters.lock().drain(..), self.panel);
+        if *self.is_owed.get_mut() {
+            self.ledger.add(std::mem::take(&mut self.counters), self.panel);
+        }
     }
 }
 
@@ -184,8 +188,9 @@ mod tests {
     #[test]
     fn an_answer_that_got_lost_is_owed_again() {
         let ledger = Ledger::default();
-        drop(ledger.owed(vec![counter("a", 5)], 0));
-        let again = ledger.owed(vec![counter("a", 3)], 0);
+        drop(ledger.owed(vec![counter("a", 5)], 0, true));
+        drop(ledger.owed(vec![counter("a", 8)], 0, false));
+        let again = ledger.owed(vec![counter("a", 3)], 0, true);
         again.delivered();
         drop(again);
         let mut owed = Vec::new();
@@ -197,14 +202,14 @@ mod tests {
     fn what_one_panel_is_owed_no_other_is_told() {
         let ledger = Ledger::default();
         let first = ledger.panel();
-        let late = ledger.owed(vec![counter("a", 5)], first);
+        let late = ledger.owed(vec![counter("a", 5)], first, true);
         ledger.add([counter("b", 7)], first);
         ledger.begin_anew();
         assert_eq!(ledger.len(), 0);
         drop(late);
         assert_eq!(ledger.len(), 0, "an answer that got lost after the other panel came");
         let second = ledger.panel();
-        drop(ledger.owed(vec![counter("c", 9)], second));
+        drop(ledger.owed(vec![counter("c", 9)], second, true));
         let mut told = Vec::new();
         ledger.add_owed(&mut told, "", true, first);
         assert_eq!(told, [], "to the first one's question");

@@ -48,8 +48,8 @@ impl Query {
     }
 
     /// The counters as the panel gets them; those with names of another shape are left out.
-    pub(super) fn stats(&self, counters: Vec<Counter>) -> Vec<Stat> {
-        counters.into_iter().filter_map(|counter| self.stat(&counter)).collect()
+    pub(super) fn stats(&self, counters: &[Counter]) -> Vec<Stat> {
+        counters.iter().filter_map(|counter| self.stat(counter)).collect()
     }
 
     fn stat(&self, counter: &Counter) -> Option<Stat> {
@@ -123,7 +123,7 @@ mod tests {
             },
             Generation::G3,
         );
-        let [stat] = &newer.unwrap().stats(counters())[..] else {
+        let [stat] = &newer.unwrap().stats(&counters())[..] else {
             panic!()
         };
         assert_eq!(
@@ -131,7 +131,9 @@ mod tests {
             ("8.bob", "uplink", "traffic", 5)
         );
         let older = Query::of_kind(StatType::Outbounds, &request, Generation::G3).unwrap();
-        let [stat] = &older.stats(counters())[..] else { panic!() };
+        let [stat] = &older.stats(&counters())[..] else {
+            panic!()
+        };
         assert_eq!((&*stat.r#type, &*stat.link), ("traffic", "uplink"));
         assert_eq!(
             Query::of_kind(StatType::Inbounds, &request, Generation::G3)
