@@ -5,6 +5,7 @@ mod batch;
 mod killed;
 mod large;
 mod logs;
+mod names;
 mod panels;
 mod protocols;
 
@@ -24,6 +25,7 @@ pub fn trials() -> Vec<Trial> {
         protocols::trials(),
         panels::trials(),
         logs::trials(),
+        names::trials(),
         batch::trials(),
         killed::trials(),
         large::trials(),

@@ -94,6 +94,7 @@ impl CoreConfig {
             .map(known)
             .collect();
         own::add_api(&mut rest)?;
+        own::guard_names(&mut rest);
         own::add_counters(&mut rest)?;
         private::expand(&mut rest);
         own::watch_outbounds(&mut rest);
@@ -252,6 +253,35 @@ mod tests {
         assert_eq!(rules[1], json!({ "outboundTag": "direct", "ip": ["geoip:cn"] }));
         assert_eq!(made["routing"]["domainStrategy"], "AsIs");
         assert_eq!(made["api"]["tag"], API);
+    }
+
+    #[test]
+    fn names_that_cores_fall_over_lead_nowhere() {
+        let made = |outbounds: &str| {
+            let rules =
+                r#"[{"ruleTag": "PG_NODE_MALFORMED_DOMAIN_GUARD", "outboundTag": "x"}, {"outboundTag": "direct"}]"#;
+            let made = made_of(
+                &format!(r#"{{"outbounds": {outbounds}, "routing": {{"rules": {rules}}}}}"#),
+                &[],
+            );
+            made["routing"]["rules"].as_array().unwrap().clone()
+        };
+        let rules =
+            made(r#"[{"protocol": "freedom"}, {"protocol": "blackhole"}, {"tag": "B", "protocol": "blackhole"}]"#);
+        assert_eq!(
+            (&rules[0]["outboundTag"], &rules[2]["outboundTag"]),
+            (&json!(API), &json!("direct"))
+        );
+        assert_eq!(
+            (&rules[1]["outboundTag"], rules.len()),
+            (&json!("B"), 3),
+            "there is one guard, behind the API"
+        );
+        let rules = made(r#"[{"protocol": "freedom"}]"#);
+        assert_eq!(
+            rules[1]["outboundTag"], "x",
+            "what the panel has stays where there is nothing to lead to"
+        );
     }
 
     #[test]

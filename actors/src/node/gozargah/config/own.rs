@@ -29,6 +29,36 @@ pub(super) fn add_api(rest: &mut Map<String, Value>) -> Result<(), BadConfig> {
     Ok(())
 }
 
+/// Tag of the rule of [`guard_names`].
+const NAME_GUARD: &str = "PG_NODE_MALFORMED_DOMAIN_GUARD";
+
+/// A name that is too long ends the core of the user who asks for it, and of all others: up to 26.3.27 it panics when it makes a
+/// question of more than 255 bytes for its DNS (RFC 1035, 2.3.4). If the panel has an outbound that leads nowhere, a rule behind the
+/// API's sends those there. What a name has bytes of, its letters do not tell: where some are no ASCII, fewer are enough.
+pub(super) fn guard_names(rest: &mut Map<String, Value>) {
+    let outbounds = rest.get("outbounds").and_then(Value::as_array);
+    let nowhere = outbounds
+        .into_iter()
+        .flatten()
+        .filter(|outbound| outbound["protocol"] == "blackhole")
+        .find_map(|outbound| outbound["tag"].as_str().filter(|tag| !tag.is_empty()));
+    let Some(nowhere) = nowhere.map(ToOwned::to_owned) else {
+        return;
+    };
+    let rules = rest.get_mut("routing").and_then(|routing| routing.get_mut("rules"));
+    let Some(rules) = rules.and_then(Value::as_array_mut) else {
+        return;
+    };
+    rules.retain(|rule| rule["ruleTag"] != NAME_GUARD);
+    let names = [
+        "regexp:(?s)^.{254}",
+        "regexp:[^.]{64}",
+        r"regexp:(?s).{32}[^\x00-\x7f]|[^\x00-\x7f].{32}",
+    ];
+    let rule = json!({ "type": "field", "ruleTag": NAME_GUARD, "domain": names, "outboundTag": nowhere });
+    rules.insert(1.min(rules.len()), rule);
+}
+
 /// What is counted: every user, and every outbound.
 pub(super) fn add_counters(rest: &mut Map<String, Value>) -> Result<(), BadConfig> {
     object(rest, "stats")?;
