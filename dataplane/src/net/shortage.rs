@@ -1,4 +1,4 @@
-//! Whether descriptors or memory are short at the moment.
+//! Whether accepting has to pause at the moment, as descriptors or memory are short.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 /// How long a shortage is minded after it was last met. Who is out of descriptors tries again several times in this time.
 const MINDED_FOR: Duration = Duration::from_secs(1);
 
-/// The shortages of the whole process, which all of its workers have in common.
+/// The pauses of the whole process, whose descriptors all of its workers have in common.
 #[derive(Debug)]
 pub(crate) struct Shortage {
     began: Instant,
-    /// Milliseconds from `began` until it is over; 0 if there was none.
+    /// Milliseconds from `began` until the last one is over; 0 if there was none.
     over_after: AtomicU64,
 }
 
@@ -24,7 +24,7 @@ impl Default for Shortage {
 }
 
 impl Shortage {
-    /// Something could not be had.
+    /// A connection could not be accepted.
     pub(crate) fn met(&self) {
         self.met_at(Instant::now());
     }
@@ -32,6 +32,11 @@ impl Shortage {
     /// Whether that was a moment ago: what is not needed at once had better not be asked for.
     pub(crate) fn is_there(&self) -> bool {
         self.is_there_at(Instant::now())
+    }
+
+    /// Whether there was one since then.
+    pub(crate) fn was_met_since(&self, since: Instant) -> bool {
+        self.is_there_at(since)
     }
 
     fn met_at(&self, now: Instant) {
@@ -60,5 +65,6 @@ mod tests {
         shortage.met_at(begin + Duration::from_secs(4));
         assert!(shortage.is_there_at(begin + Duration::from_millis(5_900)));
         assert!(!shortage.is_there_at(begin + Duration::from_millis(6_100)));
+        assert!(shortage.was_met_since(begin) && !shortage.was_met_since(begin + Duration::from_secs(7)));
     }
 }

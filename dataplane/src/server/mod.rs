@@ -142,7 +142,7 @@ pub(crate) fn carrier_arrived(worker: &Rc<Worker>, arrival: CarrierArrival) {
     }
     worker.count(Counter::Carriers);
     // One that nobody accepted for want of descriptors says nothing about its way here.
-    if !worker.shared.shortage.is_there() {
+    if !worker.shared.shortage.was_met_since(errand.asked) {
         serving.demand.refilled(errand.asked.elapsed());
     }
     serving.carrier(worker, &session, arrival);

@@ -22,11 +22,16 @@ pub(super) enum Account {
     Hysteria { auth: String },
 }
 
-/// Why a user has no account at an inbound although the panel gave credentials for it.
+/// Why a user has no account at an inbound although the panel gave credentials for it. The core takes no configuration in which
+/// anybody has one of these: all users would be out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadCredential {
     #[error("the id is no UUID")]
     Id,
+    #[error("no cipher has the name of its method")]
+    Cipher,
+    #[error("there is no such flow")]
+    Flow,
 }
 
 impl Account {
@@ -54,7 +59,7 @@ impl Account {
             Kind::Vless(flow) => match given(&proxies.vless, |vless| &vless.id) {
                 Some((vless, id)) => Self::Vless {
                     id: uuid(id)?,
-                    flow: flow.of_user(&vless.flow),
+                    flow: known(flow.of_user(&vless.flow))?,
                 },
                 None => return Ok(None),
             },
@@ -67,7 +72,7 @@ impl Account {
             Kind::Shadowsocks => match given(&proxies.shadowsocks, |shadowsocks| &shadowsocks.password) {
                 Some((shadowsocks, password)) => Self::Shadowsocks {
                     password: password.clone(),
-                    cipher: cipher(&shadowsocks.method),
+                    cipher: cipher(&shadowsocks.method).ok_or(BadCredential::Cipher)?,
                 },
                 None => return Ok(None),
             },
@@ -83,7 +88,7 @@ impl Account {
                 Some((_, auth)) => Self::Hysteria { auth: auth.clone() },
                 None => return Ok(None),
             },
-            Kind::Other => return Ok(None),
+            Kind::Shadowsocks2022WithoutUsers | Kind::Other => return Ok(None),
         }))
     }
 
@@ -136,15 +141,23 @@ fn uuid(text: &str) -> Result<Uuid, BadCredential> {
     Uuid::parse_str(text).map_err(|_| BadCredential::Id)
 }
 
-/// What panels call the ciphers; any other word means none, as in the Go node.
-fn cipher(method: &str) -> CipherType {
-    match method {
+/// The flow if the core has it (`infra/conf/vless.go` of 26.3.27).
+fn known(flow: String) -> Result<String, BadCredential> {
+    match &*flow {
+        "" | "xtls-rprx-vision" => Ok(flow),
+        _ => Err(BadCredential::Flow),
+    }
+}
+
+/// What panels call the ciphers. The Go node takes any other word for `none`, which the core takes from nobody.
+fn cipher(method: &str) -> Option<CipherType> {
+    Some(match method {
         "aes-128-gcm" => CipherType::Aes128Gcm,
         "aes-256-gcm" => CipherType::Aes256Gcm,
         "chacha20-poly1305" | "chacha20-ietf-poly1305" => CipherType::Chacha20Poly1305,
         "xchacha20-poly1305" | "xchacha20-ietf-poly1305" => CipherType::Xchacha20Poly1305,
-        _ => CipherType::None,
-    }
+        _ => return None,
+    })
 }
 
 fn method(cipher: CipherType) -> &'static str {
@@ -169,7 +182,6 @@ fn key(password: &str, bytes: usize) -> String {
 mod tests {
     use super::*;
     use kariz_proto::panel::{Hysteria, Shadowsocks, Trojan, Vless, Vmess};
-    use prost::Message;
 
     const ID: &str = "0F8FAD5B-d9cb-469f-a165-70867728950e";
 
@@ -281,16 +293,36 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_cipher_is_none() {
-        let json = json!({ "tag": "in", "protocol": "shadowsocks" });
-        let mut proxies = proxies();
-        proxies.shadowsocks = Some(Shadowsocks {
-            password: "secret".into(),
-            method: "rc4".into(),
-        });
-        let account = Account::at(&inbound(json), &proxies).unwrap().unwrap();
-        assert_eq!(account.client("a")["method"], "none");
-        let message = shadowsocks::Account::decode(&*account.message().value).unwrap();
-        assert_eq!(message.cipher_type(), CipherType::None);
+    fn what_the_core_takes_from_nobody_is_refused() {
+        let shadowsocks = inbound(json!({ "tag": "in", "protocol": "shadowsocks" }));
+        let vless = |flow: &str, network: &str| {
+            let stream = json!({ "network": network, "security": "tls" });
+            let inbound = inbound(json!({ "tag": "in", "protocol": "vless", "streamSettings": stream }));
+            let mut proxies = proxies();
+            proxies.vless.as_mut().unwrap().flow = flow.into();
+            Account::at(&inbound, &proxies)
+        };
+        for method in ["none", "rc4", ""] {
+            let mut proxies = proxies();
+            proxies.shadowsocks.as_mut().unwrap().method = method.into();
+            assert_eq!(
+                Account::at(&shadowsocks, &proxies),
+                Err(BadCredential::Cipher),
+                "{method}"
+            );
+        }
+        assert_eq!(vless("xtls-rprx-vision-udp443", "tcp"), Err(BadCredential::Flow));
+        assert!(vless("xtls-rprx-vision", "tcp").is_ok());
+        assert!(
+            vless("xtls-rprx-direct", "ws").is_ok(),
+            "over this transport there is none"
+        );
+    }
+
+    #[test]
+    fn shadowsocks_2022_with_chacha_has_no_users() {
+        let settings = json!({ "method": "2022-blake3-chacha20-poly1305" });
+        let inbound = inbound(json!({ "tag": "in", "protocol": "shadowsocks", "settings": settings }));
+        assert_eq!(Account::at(&inbound, &proxies()), Ok(None));
     }
 }

@@ -36,6 +36,20 @@ struct Difference<'a> {
     email: &'a str,
     was: Option<Account>,
     is: Option<Account>,
+    /// The core takes one that comes for this one, who goes.
+    is_taken_for_another: bool,
+}
+
+impl<'a> Difference<'a> {
+    fn new(tag: &'a str, email: &'a str, was: Option<Account>, is: Option<Account>) -> Self {
+        Self {
+            tag,
+            email,
+            was,
+            is,
+            is_taken_for_another: false,
+        }
+    }
 }
 
 impl Changes {
@@ -46,7 +60,13 @@ impl Changes {
         differences.extend(again);
         let moves = moves(&differences);
         let mut changes = Self::default();
-        for (Difference { tag, email, was, is }, moves) in differences.into_iter().zip(moves) {
+        for (
+            Difference {
+                tag, email, was, is, ..
+            },
+            moves,
+        ) in differences.into_iter().zip(moves)
+        {
             let change = |removes, adds| Change {
                 tag: tag.to_owned(),
                 email: email.to_owned(),
@@ -65,16 +85,27 @@ impl Changes {
     }
 }
 
-fn differences<'a>(before: &'a Before, users: &Users, inbounds: &[&'a Inbound]) -> Vec<Difference<'a>> {
+fn differences<'a>(before: &'a Before, users: &'a Users, inbounds: &[&'a Inbound]) -> Vec<Difference<'a>> {
     let mut differences = Vec::new();
-    for (email, was) in before {
-        let now = users.get(email);
+    for (key, old) in before {
+        let new = users.get(key);
         for inbound in inbounds {
+            let tag = &*inbound.tag;
             let account = |user: Option<&User>| account(inbound, user?);
-            let (was, is) = (account(was.as_ref()), account(now));
-            if was != is {
-                let tag = &inbound.tag;
-                differences.push(Difference { tag, email, was, is });
+            let (was, is) = (account(old.as_ref()), account(new));
+            match (old, new) {
+                (Some(old), Some(new)) if old.email != new.email => {
+                    // For the core's counters these are two.
+                    differences.extend(was.map(|was| Difference {
+                        is_taken_for_another: true,
+                        ..Difference::new(tag, &old.email, Some(was), None)
+                    }));
+                    differences.extend(is.map(|is| Difference::new(tag, &new.email, None, Some(is))));
+                }
+                _ if was == is => {}
+                (Some(user), _) => differences.push(Difference::new(tag, &user.email, was, is)),
+                (None, Some(user)) => differences.push(Difference::new(tag, &user.email, was, is)),
+                (None, None) => {}
             }
         }
     }
@@ -112,19 +143,14 @@ fn who_has_the_same<'a>(
                 continue;
             };
             if taken.contains(&(tag, account.credential())) && !changed.contains(&(tag, email)) {
-                again.push(Difference {
-                    tag,
-                    email,
-                    was: None,
-                    is: Some(account),
-                });
+                again.push(Difference::new(tag, email, None, Some(account)));
             }
         }
     }
     again
 }
 
-/// Of each difference, whether it takes credentials away that another user gets.
+/// Of each difference, whether it takes something away that another user gets: credentials, or a name.
 fn moves(differences: &[Difference<'_>]) -> Vec<bool> {
     let mut gets: HashMap<(&str, &[u8]), Option<&str>> = HashMap::new();
     for Difference { tag, email, is, .. } in differences {
@@ -133,7 +159,11 @@ fn moves(differences: &[Difference<'_>]) -> Vec<bool> {
         // More than one: whoever it is taken from, another one gets it.
         *who = who.filter(|who| who == email);
     }
-    let moves = |Difference { tag, email, was, .. }: &Difference<'_>| {
+    let moves = |difference: &Difference<'_>| {
+        let Difference { tag, email, was, .. } = difference;
+        if difference.is_taken_for_another {
+            return Some(true);
+        }
         let who = gets.get(&(*tag, was.as_ref()?.credential()))?;
         Some(*who != Some(*email))
     };
@@ -248,6 +278,20 @@ mod tests {
     }
 
     #[test]
+    fn one_whose_name_gets_other_letters_goes_before_he_comes() {
+        let mut users = Users::new([user("8.Bob", ID, "a", &["vmess", "trojan"])]);
+        let before = users.update([user("8.bob", &id(1), "a", &["trojan"])]);
+        let inbounds = inbounds();
+        let Changes { first, rest } = Changes::since(&before, &users, &inbounds.iter().collect::<Vec<_>>());
+        let told = |changes: &[Change]| {
+            let told = |change: &Change| format!("{} {} {}", change.tag, change.email, change.adds.is_some());
+            changes.iter().map(told).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&first), ["vmess 8.Bob false", "trojan 8.Bob false"]);
+        assert_eq!(told(&rest), ["trojan 8.bob true"]);
+    }
+
+    #[test]
     fn a_credential_that_is_mended_comes() {
         let mut users = Users::new([user("8.bob", "no uuid", "a", &["vmess", "trojan"])]);
         let before = users.update([user("8.bob", ID, "a", &["vmess", "trojan"])]);
@@ -259,11 +303,9 @@ mod tests {
         let account = |password: &str| Account::Trojan {
             password: password.into(),
         };
-        let change = |tag: &'static str, email: &'static str, was: &str, is: &str| Difference {
-            tag,
-            email,
-            was: (!was.is_empty()).then(|| account(was)),
-            is: (!is.is_empty()).then(|| account(is)),
+        let account = |password: &str| (!password.is_empty()).then(|| account(password));
+        let change = |tag: &'static str, email: &'static str, was: &str, is: &str| {
+            Difference::new(tag, email, account(was), account(is))
         };
         let changes = [
             change("one", "swaps", "a", "b"),

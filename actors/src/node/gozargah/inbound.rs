@@ -20,6 +20,8 @@ pub(super) enum Kind {
     Shadowsocks2022 {
         key_bytes: usize,
     },
+    /// With a cipher of 2022 that has no users: whoever knows the inbound's own key gets in, and nobody else.
+    Shadowsocks2022WithoutUsers,
     Hysteria,
     /// One that has no users of panels.
     Other,
@@ -71,8 +73,11 @@ impl Inbound {
             "vmess" => Kind::Vmess,
             "vless" => Kind::Vless(Flow::read(inbound)),
             "trojan" => Kind::Trojan,
-            "shadowsocks" if method.starts_with("2022-blake3") => Kind::Shadowsocks2022 {
-                key_bytes: if method.ends_with("aes-128-gcm") { 16 } else { 32 },
+            "shadowsocks" if method.starts_with("2022-blake3") => match method.ends_with("gcm") {
+                true => Kind::Shadowsocks2022 {
+                    key_bytes: if method.ends_with("aes-128-gcm") { 16 } else { 32 },
+                },
+                false => Kind::Shadowsocks2022WithoutUsers,
             },
             "shadowsocks" => Kind::Shadowsocks,
             "hysteria" => Kind::Hysteria,
@@ -138,8 +143,12 @@ mod tests {
             Some(Kind::Shadowsocks2022 { key_bytes: 16 })
         );
         assert_eq!(
-            kind(shadowsocks("2022-blake3-chacha20-poly1305")),
+            kind(shadowsocks("2022-blake3-aes-256-gcm")),
             Some(Kind::Shadowsocks2022 { key_bytes: 32 })
+        );
+        assert_eq!(
+            kind(shadowsocks("2022-blake3-chacha20-poly1305")),
+            Some(Kind::Shadowsocks2022WithoutUsers)
         );
         assert_eq!(kind(json!({ "tag": "in", "protocol": "socks" })), Some(Kind::Other));
         assert_eq!(kind(json!({ "tag": "in" })), Some(Kind::Other));

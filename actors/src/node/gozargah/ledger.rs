@@ -38,7 +38,7 @@ pub(super) struct Owed {
 }
 
 impl Ledger {
-    /// Asks the core for the counters whose names contain `pattern`, and adds what is owed. With `reset` all of them begin
+    /// Asks the core for the counters whose names begin with `pattern`, and adds what is owed. With `reset` all of them begin
     /// anew, and what comes back has to be told of its delivery. Nothing is lost when this is dropped.
     ///
     /// # Errors
@@ -49,6 +49,12 @@ impl Ledger {
         tokio::spawn(async move {
             let counted = core.counters(pattern.clone(), reset).await;
             let answer = counted.map(|mut counters| {
+                // The core looks for the pattern anywhere in a name.
+                let others = counters.extract_if(.., |counter| !counter.name.starts_with(&pattern));
+                let others: Vec<_> = others.collect();
+                if reset {
+                    ledger.add(others, panel);
+                }
                 ledger.add_owed(&mut counters, &pattern, reset, panel);
                 ledger.owed(counters, panel, reset)
             });
@@ -107,10 +113,10 @@ impl Ledger {
             return;
         }
         let mut theirs: HashMap<String, i64> = match take {
-            true => owed.extract_if(|name, _| name.contains(pattern)).collect(),
+            true => owed.extract_if(|name, _| name.starts_with(pattern)).collect(),
             false => owed
                 .iter()
-                .filter(|(name, _)| name.contains(pattern))
+                .filter(|(name, _)| name.starts_with(pattern))
                 .map(|(name, value)| (name.clone(), *value))
                 .collect(),
         };

@@ -7,16 +7,17 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
-/// Users by name (`email`). A user without inbounds or without a name is none.
+/// Users by name (`email`), of which the core knows no capital letters. A user without inbounds or without a name is none.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Users {
+    /// By [`key`].
     by_name: BTreeMap<String, User>,
     /// How many times there is a credential, by its hash: to look for whoever has one takes a look at everybody, and mostly there is
     /// nobody.
     secrets: HashMap<u64, u32>,
 }
 
-/// Who had a name before users changed: somebody, or nobody.
+/// Who had a name before users changed, by [`key`]: somebody, or nobody.
 pub(super) type Before = BTreeMap<String, Option<User>>;
 
 impl Users {
@@ -31,10 +32,10 @@ impl Users {
     /// never let go of it.
     pub(super) fn put(&mut self, user: User) {
         let before = if user.inbounds.is_empty() || user.email.is_empty() {
-            self.by_name.remove(&user.email)
+            self.by_name.remove(&key(&user.email))
         } else {
             secrets(&user).for_each(|secret| *self.secrets.entry(hash(secret)).or_default() += 1);
-            self.by_name.insert(user.email.clone(), user)
+            self.by_name.insert(key(&user.email), user)
         };
         for secret in before.iter().flat_map(secrets) {
             if let Entry::Occupied(mut count) = self.secrets.entry(hash(secret)) {
@@ -56,7 +57,7 @@ impl Users {
         let mut before = Before::new();
         for user in users {
             before
-                .entry(user.email.clone())
+                .entry(key(&user.email))
                 .or_insert_with(|| self.get(&user.email).cloned());
             self.put(user);
         }
@@ -64,7 +65,7 @@ impl Users {
     }
 
     pub(super) fn get(&self, email: &str) -> Option<&User> {
-        self.by_name.get(email)
+        self.by_name.get(&key(email))
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &User> {
@@ -84,12 +85,19 @@ impl Users {
     /// Has `new` take the place of all of them, and returns those who are not the same.
     pub(super) fn replace(&mut self, new: Self) -> Before {
         let old = std::mem::replace(self, new).by_name;
-        let came = self.by_name.keys().filter(|email| !old.contains_key(*email));
-        let mut before: Before = came.map(|email| (email.clone(), None)).collect();
-        let others = old.into_iter().filter(|(email, user)| self.get(email) != Some(user));
-        before.extend(others.map(|(email, user)| (email, Some(user))));
+        let came = self.by_name.keys().filter(|key| !old.contains_key(*key));
+        let mut before: Before = came.map(|key| (key.clone(), None)).collect();
+        let others = old
+            .into_iter()
+            .filter(|(key, user)| self.by_name.get(key) != Some(user));
+        before.extend(others.map(|(key, user)| (key, Some(user))));
         before
     }
+}
+
+/// By what the core tells users apart. It starts with no two of them whose names differ in capital letters alone.
+fn key(email: &str) -> String {
+    email.chars().flat_map(char::to_lowercase).collect()
 }
 
 fn hash(secret: &str) -> u64 {
@@ -193,6 +201,19 @@ mod tests {
         assert_eq!(users.len(), 1);
         users.put(user("8.bob", ID, "a", &[]));
         assert_eq!(users.len(), 0);
+    }
+
+    #[test]
+    fn capital_letters_make_no_other_user() {
+        let mut users = Users::new([
+            user("1.Bob", &id(1), "a", &["vmess"]),
+            user("1.bob", &id(2), "b", &["vmess"]),
+        ]);
+        assert_eq!(users.all().map(|user| &*user.email).collect::<Vec<_>>(), ["1.bob"]);
+        let before = users.update([user("1.BOB", &id(3), "c", &["vmess"]), user("1.BoB", "", "", &[])]);
+        assert_eq!(users, Users::default());
+        let before: Vec<_> = before.values().flatten().map(|user| &*user.email).collect();
+        assert_eq!(before, ["1.bob"]);
     }
 
     #[test]

@@ -4,8 +4,8 @@ use super::{Stage, backend};
 use crate::harness::calls::*;
 use crate::harness::node::{gone, signal};
 use crate::harness::panel::Panel;
-use crate::harness::xray::Users;
-use crate::harness::*;
+use crate::harness::xray::{Inbounds, Users};
+use crate::harness::{provision, *};
 use kariz_proto::panel::{BaseInfoResponse, Empty, StatRequest, StatResponse, User};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -63,6 +63,45 @@ pub(super) async fn slow(scene: Scene) -> Result<()> {
     gone(core, SOON).await?;
     panel.ok::<StatResponse>(STATS, &StatRequest::default()).await?;
     panel.ok::<Empty>(STOP, &Empty {}).await.map(drop)
+}
+
+/// A core that cannot take a user, as its inbound is gone: the next one has both.
+pub(super) async fn without_inbound(scene: Scene) -> Result<()> {
+    let folder = scene.file("generated");
+    let variables = [("GENERATED_CONFIG_PATH", folder.to_str().context("a path is text")?)];
+    let stage = Stage::keyed(&scene, &variables).await?;
+    stage.start().await?;
+    let target = Target::echo(&scene)?;
+    let users = Users::start(&scene, stage.inbounds, target.address()).await?;
+    users.move_data(&scene, 1_000).await?;
+
+    let written = || async {
+        Ok(serde_json::from_slice::<Value>(&std::fs::read(
+            folder.join("xray.json"),
+        )?)?)
+    };
+    let (config, _) = eventually(SOON, "the configuration is written down", written).await?;
+    let api = format!("--server=127.0.0.1:{}", config["inbounds"][0]["port"]);
+    let [vless, _] = Inbounds::users();
+    let tag = vless["inbounds"][0].as_str().context("he is in an inbound")?;
+    let removed = std::process::Command::new(provision::xray()?)
+        .args(["api", "rmi", &api, tag])
+        .output()?;
+    ensure!(removed.status.success(), "{removed:?}");
+    ensure!(
+        users.move_data(&scene, 1_000).await.is_err(),
+        "the inbound is still there"
+    );
+
+    let core = stage.node.core()?;
+    let comes = User {
+        email: "7.sue".into(),
+        ..super::user(&vless)
+    };
+    stage.panel.ok::<Empty>(SYNC_USER, &comes).await?;
+    stage.node.core_after(core).await?;
+    eventually(BACK, "the users are back", || users.move_data(&scene, 1_000)).await?;
+    Ok(())
 }
 
 /// A panel that gives its start up before the core is there, and repeats it: the core goes on.

@@ -67,6 +67,10 @@ pub fn trials() -> Vec<Trial> {
         .once("starts_that_were_given_up_hold_nobody_up", cores::given_up)
         .once("a_core_that_ends_late_is_quoted", cores::last_words)
         .once("users_may_change_while_a_core_comes_up", cores::meanwhile)
+        .once(
+            "a_core_that_takes_no_users_is_restarted_with_them",
+            cores::without_inbound,
+        )
         .once("sockets_of_killed_cores_are_removed", cores::sockets)
         .done()
 }

@@ -8,6 +8,7 @@ mod logs;
 mod names;
 mod panels;
 mod protocols;
+mod refused;
 
 use crate::harness::bridge::{Bridge, Dialect, Library, keyed};
 use crate::harness::node::{Node, Setup};
@@ -26,6 +27,7 @@ pub fn trials() -> Vec<Trial> {
         panels::trials(),
         logs::trials(),
         names::trials(),
+        refused::trials(),
         batch::trials(),
         killed::trials(),
         large::trials(),

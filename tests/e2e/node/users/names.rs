@@ -39,7 +39,8 @@ async fn names_that_are_too_long(scene: Scene) -> Result<()> {
     let label = "a".repeat(62);
     let long = [&*label; 4].join(".") + ".abc";
     assert_eq!(long.len(), 255, "as long as the protocol allows");
-    let short_letters_long_name = ["é".repeat(20); 7].join(".");
+    let letters = "é".repeat(20);
+    let short_letters_long_name = [&*letters; 7].join(".");
     let request = |host: &str| format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
     for (what, address, says) in [
         ("a name to connect to", Address::Name(&long), String::new()),

@@ -38,7 +38,7 @@ impl Backend {
         let (outcome, told) = oneshot::channel();
         let found = free_ports();
         let ports = *found.as_ref().unwrap_or(&Ports { api: 0, metrics: 0 });
-        self.ports = Some(ports);
+        self.ports = found.as_ref().ok().copied();
         running.phase = Phase::ComingUp(Ascent::new(self.state.clone(), told, ports, tries, answer));
         if let Err(error) = found {
             // Nobody else listens, and the ascent does.

@@ -100,7 +100,7 @@ impl Backend {
             warn(wanted.users.all(), &wanted.config);
             let before = Arc::make_mut(&mut running.wanted.users).replace(Arc::unwrap_or_clone(wanted.users));
             if !before.is_empty() {
-                self.generated.is_behind();
+                self.generated.fall_behind();
             }
             match &mut running.phase {
                 Phase::ComingUp(ascent) => {

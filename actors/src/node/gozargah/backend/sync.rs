@@ -35,7 +35,9 @@ impl Backend {
                 Arc::make_mut(&mut running.wanted.users).update(users)
             }
         };
-        self.generated.is_behind();
+        if !before.is_empty() {
+            self.generated.fall_behind();
+        }
         match &mut running.phase {
             // The next core has them.
             Phase::Waiting(_) => {}

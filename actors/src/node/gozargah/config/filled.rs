@@ -124,30 +124,27 @@ struct Clients<'a>(&'a FilledInbound<'a>);
 
 impl Serialize for Clients<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let FilledInbound { json, inbound, users } = self.0;
+        let FilledInbound { inbound, users, .. } = self.0;
         let mut clients = users
             .at(inbound)
             .map(|(email, account)| account.client(email))
             .peekable();
         let nobody = match clients.peek() {
             Some(_) => None,
-            None => nobody(json, inbound),
+            None => nobody(inbound),
         };
         serializer.collect_seq(clients.chain(nobody))
     }
 }
 
 /// Somebody whose key nobody has, for an inbound that would otherwise let in whoever knows the inbound's own key: Shadowsocks 2022
-/// without users is open to that, and takes no users later. (With ChaCha20 it never takes any.)
-fn nobody(json: &Map<String, Value>, inbound: &Inbound) -> Option<Value> {
+/// without users is open to that, and takes no users later.
+fn nobody(inbound: &Inbound) -> Option<Value> {
     let Kind::Shadowsocks2022 { key_bytes } = inbound.kind else {
         return None;
     };
-    let settings = json.get("settings")?;
-    settings["method"].as_str()?.ends_with("gcm").then(|| {
-        let mut key = vec![0; key_bytes];
-        random(&mut key);
-        let key = BASE64.encode(&key);
-        Account::Shadowsocks2022 { key }.client(NOBODY)
-    })
+    let mut key = vec![0; key_bytes];
+    random(&mut key);
+    let key = BASE64.encode(&key);
+    Some(Account::Shadowsocks2022 { key }.client(NOBODY))
 }

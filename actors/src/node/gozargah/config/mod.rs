@@ -86,6 +86,15 @@ impl CoreConfig {
         }
         let known = |inbound: Value| {
             let read = Inbound::read(&inbound).filter(|read| read.kind != Kind::Other && !excluded.contains(&read.tag));
+            if let Some(Inbound {
+                tag,
+                kind: Kind::Shadowsocks2022WithoutUsers,
+            }) = &read
+            {
+                tracing::warn!(
+                    "the core lets the inbound {tag} have no users, only a key of its own: nobody is added there"
+                );
+            }
             (inbound, read)
         };
         let inbounds = inbounds

@@ -130,7 +130,12 @@ impl<S: Read + Write> Caller<S> {
                 _ => {}
             }
         }
-        ensure!(data.len() >= PREFIX_LEN, "the call is refused");
+        let (prefix, message) = data.split_first_chunk::<PREFIX_LEN>().context("the call is refused")?;
+        let [0, length @ ..] = *prefix else {
+            bail!("the answer is compressed")
+        };
+        let (is, says) = (message.len(), u32::from_be_bytes(length));
+        ensure!(is == says as usize, "{is} bytes came of a message of {says}");
         Ok(data.split_off(PREFIX_LEN))
     }
 
