@@ -7,9 +7,11 @@ output: {"ok": ...}, or {"error": {"code": ..., "detail": ...}} as the library t
 import argparse
 import asyncio
 import importlib
+import inspect
 import json
 import logging
 import sys
+from contextlib import asynccontextmanager
 
 from google.protobuf.json_format import MessageToDict
 
@@ -18,6 +20,55 @@ LIBRARIES = {
     "gozargah": "GozargahNodeBridge",
     "pasarguard": "PasarGuardNodeBridge",
 }
+
+# What libraries tell of themselves and of their node without asking it.
+KNOWN = [
+    "connected",
+    "core_version",
+    "full_sync_in_progress",
+    "get_extra",
+    "get_health",
+    "get_lifecycle_state",
+    "get_versions",
+    "is_shutting_down",
+    "node_version",
+    "requires_hard_reset",
+]
+
+# Public methods that no panel has to call for its node: nothing of theirs goes over the wire.
+WITHIN = {
+    # What start and stop do with the library's own state.
+    "connect",
+    "disconnect",
+    "set_health",
+    "update_observed_lifecycle",
+    # They empty the library's own queues.
+    "flush_logs_queue",
+    "flush_pending_users",
+    "flush_user_queue",
+    # The steps of sync_users_from_source, and what update_user wakes.
+    "capture_queued_work",
+    "full_sync_fence",
+    "retire_queued_work",
+    "wake_sync_worker",
+}
+
+
+class Noted:
+    """A node of a library. It notes what the panel takes of it; what the library does by itself does not count."""
+
+    def __init__(self, node):
+        self.node = node
+        self.taken = set()
+
+    def __getattr__(self, name):
+        value = getattr(self.node, name)
+        self.taken.add(name)
+        return value
+
+    def untouched(self):
+        public = {name for name in dir(type(self.node)) if not name.startswith("_")}
+        return sorted(public - self.taken - WITHIN)
 
 
 def failed(users):
@@ -55,7 +106,7 @@ class Panel:
             shown = {"api_key": arguments.key}
         if arguments.library == "pasarguard":
             shown["api_port"] = arguments.port
-        self.node = self.bridge.create_node(
+        node = self.bridge.create_node(
             self.bridge.NodeType[arguments.transport],
             address=arguments.host,
             port=arguments.port,
@@ -63,6 +114,7 @@ class Panel:
             extra={},
             **shown,
         )
+        self.node = Noted(node)
         self.lines_read = []
         self.more_lines = asyncio.Condition()
 
@@ -83,12 +135,14 @@ class Panel:
         return [self.user(user) for user in said["users"]]
 
     async def start(self, said):
+        more = {name: said[name] for name in ["exclude_inbounds"] if name in said}
         answer = await self.node.start(
             config=json.dumps(said["config"]),
             backend_type=self.service.BackendType.XRAY,
             users=self.users(said),
             keep_alive=said.get("keep_alive", 0),
             timeout=20,
+            **more,
         )
         return told(answer)
 
@@ -100,8 +154,14 @@ class Panel:
         for user in self.users(said):
             await self.node.update_user(user)
 
+    async def update_all(self, said):
+        """The same with all of them at once."""
+        await self.node.update_users(self.users(said))
+
     async def chunked(self, said):
-        return failed(await self.node.sync_users_chunked(self.users(said), timeout=30))
+        size = said.get("chunk_size", 100)
+        users = self.users(said)
+        return failed(await self.node.sync_users_chunked(users, chunk_size=size, timeout=30))
 
     async def chunked_late(self, said):
         """One chunk over gRPC, and the end of the stream some time after it."""
@@ -123,6 +183,13 @@ class Panel:
     async def replace(self, said):
         return told(await self.node.sync_users(self.users(said)))
 
+    async def replace_from_source(self, said):
+        """The same as soon as the library's queue has nothing on its way."""
+        async def load():
+            return self.users(said)
+
+        await self.node.sync_users_from_source(load)
+
     async def stats(self, said):
         if self.has_sessions:
             return told(await self.stats_of_kind(said))
@@ -141,9 +208,21 @@ class Panel:
                 return self.node.get_users_stats(reset=reset)
             case "Outbounds":
                 return self.node.get_outbounds_stats(reset=reset)
+            case "Outbound":
+                return self.node.get_outbound_stats(name, reset=reset)
+            case "Inbounds":
+                return self.node.get_inbounds_stats(reset=reset)
+            case "Inbound":
+                return self.node.get_inbound_stats(name, reset=reset)
 
     async def online(self, said):
         return told(await self.node.get_user_online_stats(email=said["email"]))
+
+    async def online_ips(self, said):
+        return told(await self.node.get_user_online_ip_list(email=said["email"]))
+
+    async def latencies(self, said):
+        return told(await self.node.get_outbounds_latency(name=said["name"]))
 
     async def backend(self, _):
         return told(await self.node.get_backend_stats(), self.service.BackendStatsResponse)
@@ -151,15 +230,45 @@ class Panel:
     async def system(self, _):
         return told(await self.node.get_system_stats(), self.service.SystemStatsResponse)
 
+    async def reachable(self, _):
+        """Whether the service answers that updates a node."""
+        return await self.node.check_connectivity()
+
+    async def call(self, said):
+        """A method by its name, of those that a node refuses."""
+        return told(await getattr(self.node, said["name"])(**said["arguments"]))
+
+    async def known(self, _):
+        """What the library knows, by the name of the method; the first one has properties, which are to be awaited."""
+        known = {}
+        for name in KNOWN:
+            value = getattr(self.node, name, None)
+            value = value() if callable(value) else value
+            known[name] = await value if inspect.isawaitable(value) else value
+        return json.loads(json.dumps(known, default=str))
+
+    async def untouched(self, _):
+        """Public methods of the library's node that this panel has not called."""
+        return self.node.untouched()
+
     async def follow(self, _):
         """Reads the core's log from now on."""
         opened = asyncio.get_running_loop().create_future()
         self.follower = asyncio.create_task(self.read_logs(opened))
         await opened
 
+    @asynccontextmanager
+    async def log_queue(self):
+        """Gozargah's libraries fill a queue from the start on, the others have one for each who reads."""
+        if self.bridge.__name__ == "GozargahNodeBridge":
+            yield await self.node.get_logs()
+            return
+        async with self.node.stream_logs(max_queue_size=100_000) as queue:
+            yield queue
+
     async def read_logs(self, opened):
         try:
-            async with self.node.stream_logs(max_queue_size=100_000) as queue:
+            async with self.log_queue() as queue:
                 opened.set_result(None)
                 while True:
                     item = await queue.get()

@@ -8,7 +8,7 @@ use super::tunnel::is_listening;
 use super::visitor::{receive, send};
 use super::wait::within;
 use super::xray;
-use super::{Context, Duration, Instant, Pattern, Result, SOON, SocketAddr, bail, ensure, millis};
+use super::{Context, Duration, Instant, IpAddr, Pattern, Result, SOON, SocketAddr, bail, ensure, millis};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -38,11 +38,23 @@ pub struct Held {
 impl Doors {
     /// Opens a door for each of `ways`, in their order.
     pub async fn start(scene: &Scene, ways: &[(&Member, Server)]) -> Result<Self> {
+        Self::with(scene, ways, None).await
+    }
+
+    /// The same, and the users come from `source`: the core counts nobody from 127.0.0.1 as online.
+    pub async fn start_from(scene: &Scene, source: IpAddr, ways: &[(&Member, Server)]) -> Result<Self> {
+        Self::with(scene, ways, Some(source)).await
+    }
+
+    async fn with(scene: &Scene, ways: &[(&Member, Server)], source: Option<IpAddr>) -> Result<Self> {
         let doors: Vec<Door> = ways.iter().map(|_| Door(scene.address())).collect();
         let inbound = |(number, Door(at)): (usize, &Door)| json!({ "tag": format!("door-{number}"), "listen": at.ip(), "port": at.port(), "protocol": "socks" });
         let outbound = |(number, (member, server)): (usize, &(&Member, Server))| {
             let mut outbound = server.outbound(member);
             outbound["tag"] = format!("way-{number}").into();
+            if let Some(source) = source {
+                outbound["sendThrough"] = source.to_string().into();
+            }
             outbound
         };
         let rule = |number: usize| {

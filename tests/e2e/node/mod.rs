@@ -11,6 +11,7 @@ mod environment;
 mod golden;
 mod growth;
 mod hostile;
+mod interface;
 mod launch;
 mod liveness;
 mod pair;
@@ -26,11 +27,12 @@ use crate::harness::{Result, provision as tools};
 use libtest_mimic::Trial;
 
 /// Suites that need the real core.
-const WITH_XRAY: [&str; 6] = [
+const WITH_XRAY: [&str; 7] = [
     bridge::SUITE,
     calls::SUITE,
     core::SUITE,
     growth::SUITE,
+    interface::SUITE,
     panel::SUITE,
     users::SUITE,
 ];
@@ -53,6 +55,7 @@ pub fn trials() -> Vec<Trial> {
         core::trials(),
         panel::trials(),
         bridge::trials(),
+        interface::trials(),
         calls::trials(),
         users::trials(),
         growth::trials(),
@@ -66,8 +69,9 @@ pub fn provision<'a>(selected: impl Iterator<Item = &'a str>) {
     for name in selected {
         xray |= WITH_XRAY.iter().any(|suite| name.starts_with(suite));
         python |= name.starts_with(panel::SUITE);
-        bridge |= name.starts_with(bridge::SUITE) || name.starts_with(users::SUITE);
-        old_bridge |= name.starts_with(bridge::SUITE);
+        let every_bridge = name.starts_with(bridge::SUITE) || name.starts_with(interface::SUITE);
+        bridge |= every_bridge || name.starts_with(users::SUITE);
+        old_bridge |= every_bridge;
     }
     if xray {
         tools::begin(tools::xray);
