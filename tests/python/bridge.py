@@ -121,13 +121,16 @@ class Panel:
     def user(self, said):
         if not said["id"]:
             return self.bridge.create_user(said["email"], self.service.Proxy(), said["inbounds"])
+        # Only the later libraries know it.
+        more = {"hysteria_auth": said["hysteria"]} if "hysteria" in said else {}
         proxy = self.bridge.create_proxy(
             vmess_id=said["id"],
             vless_id=said["id"],
-            vless_flow="",
+            vless_flow=said.get("flow", ""),
             trojan_password=said["password"],
             shadowsocks_password=said["password"],
             shadowsocks_method=said["method"],
+            **more,
         )
         return self.bridge.create_user(said["email"], proxy, said["inbounds"])
 

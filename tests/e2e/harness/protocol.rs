@@ -2,14 +2,21 @@
 //! the users' role.
 
 use super::SocketAddr;
+use super::https::fixture;
 use super::scene::Scene;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 /// A protocol with its ciphers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     Vmess,
+    /// In clear: its users have no flow, whatever the panel says.
     Vless,
+    /// With an encryption of its own, and a flow.
+    VlessVision,
     Trojan,
     /// With ChaCha20.
     Shadowsocks,
@@ -17,6 +24,8 @@ pub enum Protocol {
     Shadowsocks2022Short,
     /// Of 2022, with keys of 32 bytes.
     Shadowsocks2022Long,
+    /// Over QUIC.
+    Hysteria,
 }
 
 /// An inbound of the node's core.
@@ -33,7 +42,7 @@ pub struct Member {
     pub email: String,
     /// For VMess and VLESS; an empty one stands for a user without any credentials.
     pub id: String,
-    /// For Trojan and Shadowsocks.
+    /// For Trojan, Shadowsocks and Hysteria.
     pub password: String,
     /// What Shadowsocks 2022 makes of the password (`spec/node-panel.md`, 3.3).
     pub key: String,
@@ -54,6 +63,16 @@ const KEYS: [&str; 2] = [
     "ZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7fH1+f4CBgoM=",
 ];
 
+/// What a server of VLESS decrypts with, and what its users encrypt with (`xray vlessenc`).
+const DECRYPTION: &str = "mlkem768x25519plus.native.600s.UM0VeURoWsBcElNy29vIXnaPJBMMfKz7Dsg2Gi7VrVs";
+const ENCRYPTION: &str = "mlkem768x25519plus.native.0rtt.TtowY6lQBHXUv0EW6fN3Q_VudrETVV_DYFafxPhF6z0";
+
+/// The flow that panels give their users.
+const FLOW: &str = "xtls-rprx-vision";
+
+/// The certificate of a server over QUIC.
+const CERTIFICATE: [&str; 2] = ["node-v3-p256.pem", "node-p256.key"];
+
 /// The server's own keys.
 const SERVER_KEYS: [&str; 2] = [
     "AAECAwQFBgcICQoLDA0ODw==",
@@ -66,10 +85,12 @@ impl Protocol {
         match self {
             Self::Vmess => "VMess TCP",
             Self::Vless => "VLESS TCP",
+            Self::VlessVision => "VLESS Vision",
             Self::Trojan => "Trojan TCP",
             Self::Shadowsocks => "Shadowsocks TCP",
             Self::Shadowsocks2022Short => "Shadowsocks 2022 short",
             Self::Shadowsocks2022Long => "Shadowsocks 2022 long",
+            Self::Hysteria => "Hysteria",
         }
     }
 
@@ -104,16 +125,24 @@ impl Server {
         let (name, settings) = match protocol {
             Protocol::Vmess => ("vmess", json!({})),
             Protocol::Vless => ("vless", json!({ "decryption": "none" })),
+            Protocol::VlessVision => ("vless", json!({ "decryption": DECRYPTION })),
             Protocol::Trojan => ("trojan", json!({})),
             Protocol::Shadowsocks => ("shadowsocks", json!({ "network": "tcp" })),
             Protocol::Shadowsocks2022Short | Protocol::Shadowsocks2022Long => (
                 "shadowsocks",
                 json!({ "method": protocol.method(), "password": protocol.server_key(), "network": "tcp" }),
             ),
+            Protocol::Hysteria => ("hysteria", json!({ "version": 2 })),
         };
-        json!({
+        let mut inbound = json!({
             "tag": protocol.tag(), "listen": address.ip(), "port": address.port(), "protocol": name, "settings": settings,
-        })
+        });
+        if protocol == Protocol::Hysteria {
+            let [certificate, key] = CERTIFICATE.map(fixture);
+            let tls = json!({ "certificates": [{ "certificateFile": certificate, "keyFile": key }] });
+            inbound["streamSettings"] = over_quic(tls, json!({ "version": 2 }));
+        }
+        inbound
     }
 
     /// How `member` gets there.
@@ -125,6 +154,10 @@ impl Server {
         let (name, settings) = match protocol {
             Protocol::Vmess => ("vmess", user(json!({ "id": id, "security": "auto" }))),
             Protocol::Vless => ("vless", user(json!({ "id": id, "encryption": "none" }))),
+            Protocol::VlessVision => (
+                "vless",
+                user(json!({ "id": id, "encryption": ENCRYPTION, "flow": FLOW })),
+            ),
             Protocol::Trojan => (
                 "trojan",
                 json!({ "servers": [{ "address": ip, "port": port, "password": password }] }),
@@ -137,9 +170,30 @@ impl Server {
                 let server = json!({ "address": ip, "port": port, "method": protocol.method(), "password": password });
                 ("shadowsocks", json!({ "servers": [server] }))
             }
+            Protocol::Hysteria => ("hysteria", json!({ "version": 2, "address": ip, "port": port })),
         };
-        json!({ "protocol": name, "settings": settings })
+        let mut outbound = json!({ "protocol": name, "settings": settings });
+        if protocol == Protocol::Hysteria {
+            let tls = json!({ "pinnedPeerCertSha256": pin() });
+            outbound["streamSettings"] = over_quic(tls, json!({ "version": 2, "auth": password }));
+        }
+        outbound
     }
+}
+
+/// How Hysteria is carried.
+fn over_quic(mut tls: Value, hysteria: Value) -> Value {
+    tls["alpn"] = json!(["h3"]);
+    json!({ "network": "hysteria", "security": "tls", "tlsSettings": tls, "hysteriaSettings": hysteria })
+}
+
+/// By what the users' core knows [`CERTIFICATE`].
+fn pin() -> String {
+    let certificate = CertificateDer::from_pem_file(fixture(CERTIFICATE[0])).expect("the fixture is a certificate");
+    Sha256::digest(certificate)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 impl Member {
@@ -172,7 +226,7 @@ impl Member {
         let inbounds: Vec<_> = self.protocols.iter().map(|protocol| protocol.tag()).collect();
         json!({
             "email": self.email, "id": self.id, "password": self.password, "method": Protocol::Shadowsocks.method(),
-            "inbounds": inbounds,
+            "flow": FLOW, "hysteria": self.password, "inbounds": inbounds,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Stage, suite, told};
 use crate::harness::bridge::{Bridge, Sync};
-use crate::harness::doors::{Doors, Held};
+use crate::harness::doors::{Door, Doors, Held};
 use crate::harness::protocol::{Member, Protocol};
 use crate::harness::usage::Traffic;
 use crate::harness::*;
@@ -10,38 +10,37 @@ use libtest_mimic::Trial;
 
 pub(super) fn trials() -> Vec<Trial> {
     let mut suite = suite();
-    for (name, protocol, transport, how) in [
-        ("come_and_go_by_vmess", Protocol::Vmess, "grpc", Sync::Chunked),
-        ("come_and_go_by_vless", Protocol::Vless, "rest", Sync::Each),
-        ("come_and_go_by_trojan", Protocol::Trojan, "grpc", Sync::Each),
+    for (over_grpc, over_rest, protocol) in [
+        ("by_vmess_over_grpc", "by_vmess_over_rest", Protocol::Vmess),
+        ("by_vless_over_grpc", "by_vless_over_rest", Protocol::Vless),
+        ("by_vision_over_grpc", "by_vision_over_rest", Protocol::VlessVision),
+        ("by_trojan_over_grpc", "by_trojan_over_rest", Protocol::Trojan),
         (
-            "come_and_go_by_shadowsocks",
+            "by_shadowsocks_over_grpc",
+            "by_shadowsocks_over_rest",
             Protocol::Shadowsocks,
-            "rest",
-            Sync::Chunked,
         ),
         (
-            "come_and_go_by_shadowsocks_2022_short",
+            "by_shadowsocks_2022_short_over_grpc",
+            "by_shadowsocks_2022_short_over_rest",
             Protocol::Shadowsocks2022Short,
-            "grpc",
-            Sync::Each,
         ),
         (
-            "come_and_go_by_shadowsocks_2022_long",
+            "by_shadowsocks_2022_long_over_grpc",
+            "by_shadowsocks_2022_long_over_rest",
             Protocol::Shadowsocks2022Long,
-            "rest",
-            Sync::Chunked,
         ),
+        ("by_hysteria_over_grpc", "by_hysteria_over_rest", Protocol::Hysteria),
     ] {
-        suite = suite.once(name, move |scene| come_and_go(scene, protocol, transport, how));
+        suite = suite
+            .once(over_grpc, move |scene| come_and_go(scene, protocol, "grpc"))
+            .once(over_rest, move |scene| come_and_go(scene, protocol, "rest"));
     }
     suite.once("the_first_of_an_inbound_gets_in", first).done()
 }
 
-async fn come_and_go(scene: Scene, protocol: Protocol, transport: &'static str, how: Sync) -> Result<()> {
+async fn come_and_go(scene: Scene, protocol: Protocol, transport: &'static str) -> Result<()> {
     const BEFORE: u64 = 300_000;
-    const FIRST: u64 = 1 << 20;
-    const SECOND: u64 = 70_000;
     let stays = Member::new(1, &[protocol]).with_key(protocol);
     let comes = Member::new(2, &[protocol]).with_password(protocol);
     let stage = Stage::new(&scene, &[protocol]).await?;
@@ -50,30 +49,51 @@ async fn come_and_go(scene: Scene, protocol: Protocol, transport: &'static str, 
     let [server] = stage.servers[..] else {
         bail!("one inbound")
     };
-    let doors = Doors::start(&scene, &[(&stays, server), (&comes, server)]).await?;
-    let (of_other, door) = (doors.door(0), doors.door(1));
+    // Two cores: one has the same carrier for all users of Hysteria.
+    let others = Doors::start(&scene, &[(&stays, server)]).await?;
+    let arrive = || Doors::start(&scene, &[(&comes, server)]);
+    let mut doors = arrive().await?;
 
-    let mut other = Held::open(of_other, &scene, stage.echo()).await?;
+    let mut other = Held::open(others.door(0), &scene, stage.echo()).await?;
     other.move_data(BEFORE).await?;
-    door.expect_shut(stage.echo()).await.context("before he is added")?;
+    let shut = doors.door(0).expect_shut(stage.echo()).await;
+    shut.context("before he is added")?;
+    for how in [Sync::Each, Sync::Chunked, Sync::Replace] {
+        let (with, without) = match how {
+            Sync::Replace => (
+                told(&[stays.clone(), comes.clone()]),
+                told(std::slice::from_ref(&stays)),
+            ),
+            Sync::Each | Sync::Chunked => (vec![comes.told()], vec![comes.told_removed()]),
+        };
+        panel.sync(how, &with).await?;
+        is_in(&scene, &mut panel, (&stage, doors.door(0)), &comes)
+            .await
+            .with_context(|| format!("added by {how:?}"))?;
+        other.move_data(BEFORE).await.context("the other one meanwhile")?;
 
-    panel.sync(how, &told(std::slice::from_ref(&comes))).await?;
-    door.move_data(&scene, stage.echo(), FIRST)
-        .await
-        .context("the new user")?;
-    counted(&mut panel, &comes.email, FIRST).await?;
-    // From zero again.
-    door.move_data(&scene, stage.echo(), SECOND).await?;
-    counted(&mut panel, &comes.email, SECOND).await?;
-    other.move_data(BEFORE).await.context("the other one meanwhile")?;
-
-    panel.sync(how, &[comes.told_removed()]).await?;
-    door.expect_shut(stage.echo()).await.context("after he was removed")?;
-    let nothing = panel.usage_of(&comes.email, false).await?;
-    ensure!(nothing == Traffic::default(), "he is kept out and moved {nothing:?}");
+        panel.sync(how, &without).await?;
+        if protocol == Protocol::Hysteria {
+            // The core lets his carrier live, and asks nobody on it again.
+            doors = arrive().await?;
+        }
+        let shut = doors.door(0).expect_shut(stage.echo()).await;
+        shut.with_context(|| format!("removed by {how:?}"))?;
+        let nothing = panel.usage_of(&comes.email, false).await?;
+        ensure!(nothing == Traffic::default(), "he is kept out and moved {nothing:?}");
+    }
     other.move_data(BEFORE).await.context("the other one afterwards")?;
     counted(&mut panel, &stays.email, other.moved()).await?;
     ensure!(stage.node.core()? == core, "the core was restarted");
+    Ok(())
+}
+
+/// A user who was added gets through his door, and is counted; from zero again when that was reset.
+async fn is_in(scene: &Scene, panel: &mut Bridge, (stage, door): (&Stage, Door), member: &Member) -> Result<()> {
+    for bytes in [1 << 20, 70_000] {
+        door.move_data(scene, stage.echo(), bytes).await?;
+        counted(panel, &member.email, bytes).await?;
+    }
     Ok(())
 }
 
