@@ -58,7 +58,8 @@ pub(super) async fn joined(scene: Scene) -> Result<()> {
             .move_data(&scene, BYTES)
             .await
             .with_context(|| format!("over {wire:?}"))?;
-        // Of one who comes twice the last one counts; who does not come stays. Behind the last chunk nothing is looked at.
+        // Of one who comes twice the last one counts; who does not come stays. What is behind the last chunk does not
+        // count.
         let gone = User {
             inbounds: Vec::new(),
             ..alice.clone()
@@ -112,7 +113,7 @@ async fn refused(panel: &Caller, user: &User) -> Result<()> {
         let panel = panel.over(wire);
         // A length of ten bytes, and two of them; a user whose first field has the number 0.
         let cut = panel.call(SYNC_CHUNKS, &beyond).await?;
-        let bad = panel.call_with_all(SYNC_CHUNKS, &[garbage.clone()]).await?;
+        let bad = panel.call_with_all(SYNC_CHUNKS, std::slice::from_ref(&garbage)).await?;
         for outcome in [cut, bad] {
             ensure!(
                 outcome.code == 400 && outcome.text.len() > 1 && !outcome.text.contains(no_end),

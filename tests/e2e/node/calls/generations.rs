@@ -150,7 +150,6 @@ pub(super) async fn running(scene: Scene, generation: &str) -> Result<()> {
             name: "nobody".into(),
             ..StatRequest::default()
         };
-        let outcome = panel.call(ONLINE, &request).await?;
         let once = "rpc error: code = NotFound desc = user>>>nobody>>>online not found.";
         let twice = format!("rpc error: code = NotFound desc = {once}");
         let expected = match (is_grpc, is_early) {
@@ -158,10 +157,13 @@ pub(super) async fn running(scene: Scene, generation: &str) -> Result<()> {
             (false, true) => (500, once),
             (false, false) => (404, &*twice),
         };
-        ensure!(
-            outcome.told() == expected,
-            "over {wire:?}: {outcome:?}, not {expected:?}"
-        );
+        for call in [ONLINE, ONLINE_ADDRESSES] {
+            let outcome = panel.call(call, &request).await?;
+            ensure!(
+                outcome.told() == expected,
+                "{call:?} over {wire:?}: {outcome:?}, not {expected:?}"
+            );
+        }
         // A user without a name.
         let outcome = panel.call(SYNC_USER, &User::default()).await?;
         match (is_early, is_grpc) {
@@ -184,8 +186,8 @@ pub(super) async fn running(scene: Scene, generation: &str) -> Result<()> {
     sizes(&stage.panel, is_early).await
 }
 
-/// Messages of more than 4 MiB and of more than 64: the first generations take the former over REST alone, and the latter nobody
-/// takes.
+/// Messages of more than 4 MiB and of more than 64: the first generations take the former over REST alone, and nobody takes
+/// the latter.
 async fn sizes(panel: &Caller, is_early: bool) -> Result<()> {
     let limit = if is_early { 4 << 20 } else { 64 << 20 };
     for (mebibytes, is_for_nobody) in [(5, false), (65, true)] {

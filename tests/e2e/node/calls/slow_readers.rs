@@ -1,5 +1,5 @@
-//! Readers of logs that are too slow (`spec/node-panel.md`, Rules for us): they lose the oldest lines, hear how many, and hold
-//! nobody up.
+//! Readers of logs that are too slow (`spec/node-panel.md`, Rules for us): they lose the oldest lines, hear how many, and
+//! hold nobody up.
 
 use super::{Stage, WIRES};
 use crate::harness::calls::*;
@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use kariz_proto::panel::{Empty, Log};
 use prost::Message;
 
-/// What the core says, and how long each line is: more than all that is between the node and a reader who does not read.
+/// What the core says, and how long each line is: more than fits between the node and a reader who does not read.
 const LINES: u64 = 60_000;
 const LINE_BYTES: usize = 1_000;
 

@@ -1,5 +1,5 @@
-//! Both sets of methods for statistics, each in its own layout (`spec/node-panel.md`, 3.1, 3.3 and 4.3), and what is said of the
-//! machine.
+//! Both sets of methods for statistics, each in its own layout (`spec/node-panel.md`, 3.1, 3.3 and 4.3), and what is said of
+//! the machine.
 
 use super::counters::BYTES;
 use super::{Stage, WIRES, backend};
