@@ -38,12 +38,19 @@ pub const INFO: Call = Call("GetBaseInfo", "GET", "/info");
 pub const LOGS: Call = Call("GetLogs", "GET", "/logs");
 pub const STATS: Call = Call("GetStats", "GET", "/stats");
 pub const USER_STATS: Call = Call("GetUserStats", "GET", "/stats/user");
+pub const USERS_STATS: Call = Call("GetUsersStats", "GET", "/stats/users");
+pub const INBOUND_STATS: Call = Call("GetInboundStats", "GET", "/stats/inbound");
+pub const INBOUNDS_STATS: Call = Call("GetInboundsStats", "GET", "/stats/inbounds");
+pub const OUTBOUND_STATS: Call = Call("GetOutboundStats", "GET", "/stats/outbound");
 pub const OUTBOUNDS_STATS: Call = Call("GetOutboundsStats", "GET", "/stats/outbounds");
 pub const ONLINE: Call = Call("GetUserOnlineStats", "GET", "/stats/user/online");
+pub const ONLINE_ADDRESSES: Call = Call("GetUserOnlineIpListStats", "GET", "/stats/user/online_ip");
 pub const BACKEND_STATS: Call = Call("GetBackendStats", "GET", "/stats/backend");
 pub const SYSTEM_STATS: Call = Call("GetSystemStats", "GET", "/stats/system");
 pub const LATENCIES: Call = Call("GetOutboundsLatency", "GET", "/stats/latency");
 pub const SYNC_USER: Call = Call("SyncUser", "PUT", "/user/sync");
+pub const SYNC_USERS: Call = Call("SyncUsers", "PUT", "/users/sync");
+pub const SYNC_CHUNKS: Call = Call("SyncUsersChunked", "PUT", "/users/sync/chunked");
 pub const NO_SUCH_CALL: Call = Call("NoSuchCall", "GET", "/nope");
 
 /// Who calls, and how.
@@ -89,9 +96,22 @@ impl Caller {
 
     /// Makes a call on a connection of its own.
     pub async fn call(&self, call: Call, message: &impl Message) -> Result<Outcome> {
+        self.answered(call, self.request(call, message)?).await
+    }
+
+    /// The same with any number of messages, one after the other. Over REST each has its length before it.
+    pub async fn call_with_all<M: Message>(&self, call: Call, messages: &[M]) -> Result<Outcome> {
+        let body = match self.wire {
+            Wire::Grpc => messages.iter().map(framed).collect::<Result<Vec<_>>>()?.concat(),
+            Wire::Rest | Wire::RestOverHttp2 => messages.iter().flat_map(M::encode_length_delimited_to_vec).collect(),
+        };
+        self.answered(call, self.request_with(call, body)?).await
+    }
+
+    async fn answered(&self, call: Call, request: Request<Full<Bytes>>) -> Result<Outcome> {
         let what = format!("{call:?} over {:?}", self.wire);
         let answered = within(SOON, &what, async {
-            let (response, _driver) = self.send(call, message).await?;
+            let (response, _driver) = self.send_request(request).await?;
             self.outcome(response).await
         });
         answered.await?.with_context(|| what)
@@ -135,7 +155,10 @@ impl Caller {
 
     /// Sends a call; the answer's head, and what has to be kept until its body has been read.
     pub async fn send(&self, call: Call, message: &impl Message) -> Result<(Response<Incoming>, Driver)> {
-        let request = self.request(call, message)?;
+        self.send_request(self.request(call, message)?).await
+    }
+
+    async fn send_request(&self, request: Request<Full<Bytes>>) -> Result<(Response<Incoming>, Driver)> {
         let stream = self.open().await?.into_stream()?;
         let io = TokioIo::new(stream);
         Ok(match self.wire {
@@ -159,20 +182,25 @@ impl Caller {
         }
     }
 
-    fn request(&self, Call(name, method, path): Call, message: &impl Message) -> Result<Request<Full<Bytes>>> {
-        let message = message.encode_to_vec();
+    fn request(&self, call: Call, message: &impl Message) -> Result<Request<Full<Bytes>>> {
+        let body = match self.wire {
+            Wire::Grpc => framed(message)?,
+            Wire::Rest | Wire::RestOverHttp2 => message.encode_to_vec(),
+        };
+        self.request_with(call, body)
+    }
+
+    fn request_with(&self, Call(name, method, path): Call, body: Vec<u8>) -> Result<Request<Full<Bytes>>> {
         let builder = Request::builder();
         let host = self.address.to_string();
-        let (mut builder, body) = match self.wire {
+        let mut builder = match self.wire {
             Wire::Grpc => {
-                let length = u32::try_from(message.len())?.to_be_bytes();
                 let uri = format!("https://{host}/service.NodeService/{name}");
                 let builder = builder.method("POST").uri(uri).header("te", "trailers");
-                let builder = builder.header("content-type", "application/grpc");
-                (builder, [&[0], &length[..], &message].concat())
+                builder.header("content-type", "application/grpc")
             }
-            Wire::Rest => (builder.method(method).uri(path).header("host", host), message),
-            Wire::RestOverHttp2 => (builder.method(method).uri(format!("https://{host}{path}")), message),
+            Wire::Rest => builder.method(method).uri(path).header("host", host),
+            Wire::RestOverHttp2 => builder.method(method).uri(format!("https://{host}{path}")),
         };
         if self.wire != Wire::Grpc && !self.headers.iter().any(|(name, _)| *name == "content-type") {
             builder = builder.header("content-type", "application/x-protobuf");
@@ -228,6 +256,13 @@ impl Outcome {
     pub fn told(&self) -> (u16, &str) {
         (self.code, self.text.strip_suffix('\n').unwrap_or(&self.text))
     }
+}
+
+/// A message as gRPC has it: not compressed, and with its length before it.
+fn framed(message: &impl Message) -> Result<Vec<u8>> {
+    let message = message.encode_to_vec();
+    let length = u32::try_from(message.len())?.to_be_bytes();
+    Ok([&[0], &length[..], &message].concat())
 }
 
 /// Drives a connection until there is an answer, or the connection has ended without one.

@@ -317,4 +317,37 @@ mod tests {
         assert_eq!(rest("x not found."), StatusCode::NOT_FOUND);
         assert_eq!(rest("x"), StatusCode::INTERNAL_SERVER_ERROR);
     }
+    #[test]
+    fn each_code_of_the_core_has_its_status() {
+        for (code, status) in [
+            (Code::NotFound, 404),
+            (Code::Unavailable, 503),
+            (Code::DeadlineExceeded, 504),
+            (Code::Cancelled, 499),
+            (Code::Unimplemented, 501),
+            (Code::InvalidArgument, 400),
+            (Code::OutOfRange, 400),
+            (Code::FailedPrecondition, 400),
+            (Code::AlreadyExists, 409),
+            (Code::Aborted, 409),
+            (Code::PermissionDenied, 403),
+            (Code::Unauthenticated, 401),
+            (Code::ResourceExhausted, 429),
+            (Code::Unknown, 500),
+            (Code::Internal, 500),
+            (Code::DataLoss, 500),
+        ] {
+            let said = Status::new(code, "words");
+            let late = Fault::of_core(Generation::G3, &said);
+            assert_eq!((late.status.as_u16(), late.code), (status, code));
+            let stats = Fault::sys_stats(Generation::G3, &said);
+            assert_eq!((stats.status.as_u16(), stats.code), (status, code));
+            for generation in [Generation::G0, Generation::G1] {
+                let early = Fault::of_core(generation, &said);
+                assert_eq!((early.status.as_u16(), early.code), (500, code), "{generation:?}");
+                let stats = Fault::sys_stats(generation, &said);
+                assert_eq!((stats.status.as_u16(), stats.code), (500, code), "{generation:?}");
+            }
+        }
+    }
 }

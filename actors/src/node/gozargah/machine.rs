@@ -3,7 +3,7 @@
 use super::live::Live;
 use kariz_proto::panel::SystemStatsResponse;
 use std::time::Duration;
-use sysinfo::{Networks, System};
+use sysinfo::{NetworkData, Networks, System};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -56,21 +56,37 @@ async fn look(live: Live, looks: watch::Sender<SystemStatsResponse>) {
     }
 }
 
+/// What has crossed interfaces to the world, of all that has crossed these.
+fn outer<'a>(crossed: impl IntoIterator<Item = (&'a str, u64)>) -> u64 {
+    let outer = crossed.into_iter().filter(|(name, _)| *name != LOOPBACK);
+    outer.map(|(_, bytes)| bytes).sum()
+}
+
 fn seen(system: &System, networks: &Networks, seconds: f64) -> SystemStatsResponse {
-    let outer = || {
-        networks
-            .iter()
-            .filter(|(name, _)| *name != LOOPBACK)
-            .map(|(_, data)| data)
-    };
+    let outer =
+        |bytes: fn(&NetworkData) -> u64| outer(networks.iter().map(|(name, data)| (name.as_str(), bytes(data))));
     let a_second = |bytes: u64| (bytes as f64 / seconds) as u64;
     SystemStatsResponse {
         mem_total: system.total_memory(),
         mem_used: system.used_memory(),
         cpu_cores: system.cpus().len() as u64,
         cpu_usage: system.global_cpu_usage().into(),
-        incoming_bandwidth_speed: a_second(outer().map(sysinfo::NetworkData::received).sum()),
-        outgoing_bandwidth_speed: a_second(outer().map(sysinfo::NetworkData::transmitted).sum()),
+        incoming_bandwidth_speed: a_second(outer(NetworkData::received)),
+        outgoing_bandwidth_speed: a_second(outer(NetworkData::transmitted)),
         uptime: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_machine_tells_itself_is_no_traffic() {
+        assert_eq!(outer([("lo", 1_000), ("eth0", 5), ("wg0", 7)]), 12);
+        assert_eq!(outer([("eth0", 5), ("lo", 1_000)]), 5);
+        assert_eq!(outer([("lo", 1_000)]), 0);
+        assert_eq!(outer([("lo0", 3), ("enlo", 4)]), 7, "they are others");
+        assert_eq!(outer([]), 0);
     }
 }

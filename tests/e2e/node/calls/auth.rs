@@ -134,6 +134,28 @@ pub(super) async fn sessions(scene: Scene) -> Result<()> {
     let token = bearing(&format!("Token {}", started.session_id));
     let grpc = (INVALID_ARGUMENT, "invalid authorization header format");
     check(&token, INFO, (200, ""), grpc).await?;
+    // So is the address: over REST a session is worth something where its panel started, before all else.
+    let elsewhere = |caller: Caller| Caller {
+        source: Some(scene.address().ip()),
+        ..caller
+    };
+    let other = bearing(&format!("Bearer {OTHER}"));
+    let address = (403, "IP address is not valid");
+    check(&elsewhere(bearing(&good)), INFO, address, (OK, "")).await?;
+    check(&elsewhere(other), INFO, address, mismatch).await?;
+    check(
+        &elsewhere(stage.panel.clone()),
+        INFO,
+        address,
+        (UNAUTHENTICATED, missing),
+    )
+    .await?;
+    // Whoever starts may be anywhere, and the session is his from then on.
+    let moved = elsewhere(stage.panel.clone());
+    let started: BaseInfoResponse = moved.ok(START, &stage.backend()).await?;
+    let taken = format!("Bearer {}", started.session_id);
+    check(&bearing(&taken), INFO, address, (OK, "")).await?;
+    check(&moved.with("authorization", taken), INFO, (200, ""), (OK, "")).await?;
     // A later start is a new session, and the old one is worth nothing.
     let again = stage.start().await?;
     ensure!(again.session_id != started.session_id, "the same session");

@@ -31,7 +31,7 @@ impl Slow {
             slow.display()
         );
         std::fs::write(&slow, "")?;
-        let stage = Stage::wrapped(scene, &run).await?;
+        let stage = Stage::wrapped(scene, &run, &[]).await?;
         Ok(Self { stage, slow, never })
     }
 }
@@ -185,7 +185,8 @@ pub(super) async fn given_up(scene: Scene) -> Result<()> {
 
 /// A core that ends long after its launch is quoted, too.
 pub(super) async fn last_words(scene: Scene) -> Result<()> {
-    let stage = Stage::wrapped(&scene, "echo some first words\nsleep 4\necho some last words\nexit 7").await?;
+    let run = "echo some first words\nsleep 4\necho some last words\nexit 7";
+    let stage = Stage::wrapped(&scene, run, &[]).await?;
     let outcome = stage.panel.call(START, &stage.backend()).await?;
     let words = "; recent xray logs:\nsome first words\nsome last words";
     ensure!(

@@ -2,11 +2,11 @@
 
 use super::{Stage, WIRES};
 use crate::harness::calls::*;
-use crate::harness::node::{gone, runs};
 use crate::harness::*;
 use kariz_proto::panel::{
-    Backend, BaseInfoResponse, Empty, Log, Proxy, StatRequest, StatResponse, StatType, SystemStatsResponse, User, Vless,
+    Backend, Empty, Log, Proxy, StatRequest, StatResponse, StatType, SystemStatsResponse, User, Users, Vless,
 };
+use prost::Message;
 
 /// gRPC's codes.
 const UNKNOWN: u16 = 2;
@@ -15,7 +15,25 @@ const RESOURCE_EXHAUSTED: u16 = 8;
 const INTERNAL: u16 = 13;
 const UNAVAILABLE: u16 = 14;
 
-async fn stage(scene: &Scene, generation: &str) -> Result<Stage> {
+/// The calls that no generation answers without a backend.
+const IN_BACKEND: [Call; 14] = [
+    STATS,
+    OUTBOUNDS_STATS,
+    OUTBOUND_STATS,
+    INBOUNDS_STATS,
+    INBOUND_STATS,
+    USERS_STATS,
+    USER_STATS,
+    ONLINE,
+    ONLINE_ADDRESSES,
+    BACKEND_STATS,
+    LATENCIES,
+    SYNC_USER,
+    SYNC_USERS,
+    SYNC_CHUNKS,
+];
+
+pub(super) async fn stage(scene: &Scene, generation: &str) -> Result<Stage> {
     Stage::keyed(scene, &[("KARIZ_PANEL_GENERATION", generation)]).await
 }
 
@@ -31,7 +49,7 @@ pub(super) async fn faults(scene: Scene, generation: &str) -> Result<()> {
     };
     for wire in WIRES {
         let panel = stage.panel.over(wire);
-        for call in [STATS, USER_STATS, ONLINE, BACKEND_STATS, LATENCIES] {
+        for call in IN_BACKEND {
             let outcome = panel.call(call, &StatRequest::default()).await?;
             ensure!(outcome.told() == refused(wire), "{call:?} over {wire:?}: {outcome:?}");
         }
@@ -108,8 +126,12 @@ pub(super) async fn running(scene: Scene, generation: &str) -> Result<()> {
         for (call, request, missing) in [
             (STATS, kinds(StatType::UserStat), "email required"),
             (STATS, kinds(StatType::Inbound), "tag required"),
+            (STATS, kinds(StatType::Outbound), "tag required"),
             (USER_STATS, StatRequest::default(), "email required"),
+            (INBOUND_STATS, StatRequest::default(), "tag required"),
+            (OUTBOUND_STATS, StatRequest::default(), "tag required"),
             (ONLINE, StatRequest::default(), "email required"),
+            (ONLINE_ADDRESSES, StatRequest::default(), "email required"),
         ] {
             let outcome = panel.call(call, &request).await?;
             let expected = match (is_grpc, is_early) {
@@ -128,7 +150,6 @@ pub(super) async fn running(scene: Scene, generation: &str) -> Result<()> {
             name: "nobody".into(),
             ..StatRequest::default()
         };
-        let outcome = panel.call(ONLINE, &request).await?;
         let once = "rpc error: code = NotFound desc = user>>>nobody>>>online not found.";
         let twice = format!("rpc error: code = NotFound desc = {once}");
         let expected = match (is_grpc, is_early) {
@@ -136,10 +157,13 @@ pub(super) async fn running(scene: Scene, generation: &str) -> Result<()> {
             (false, true) => (500, once),
             (false, false) => (404, &*twice),
         };
-        ensure!(
-            outcome.told() == expected,
-            "over {wire:?}: {outcome:?}, not {expected:?}"
-        );
+        for call in [ONLINE, ONLINE_ADDRESSES] {
+            let outcome = panel.call(call, &request).await?;
+            ensure!(
+                outcome.told() == expected,
+                "{call:?} over {wire:?}: {outcome:?}, not {expected:?}"
+            );
+        }
         // A user without a name.
         let outcome = panel.call(SYNC_USER, &User::default()).await?;
         match (is_early, is_grpc) {
@@ -159,119 +183,49 @@ pub(super) async fn running(scene: Scene, generation: &str) -> Result<()> {
         }
         let _: SystemStatsResponse = panel.ok(SYSTEM_STATS, &Empty {}).await?;
     }
-    // A message of more than 4 MiB.
-    let large = User {
-        email: "9.large".into(),
-        proxies: Some(Proxy {
-            vless: Some(Vless {
-                id: "x".repeat(5 << 20),
-                flow: String::new(),
+    sizes(&stage.panel, is_early).await
+}
+
+/// Messages of more than 4 MiB and of more than 64: the first generations take the former over REST alone, and nobody takes
+/// the latter.
+async fn sizes(panel: &Caller, is_early: bool) -> Result<()> {
+    let limit = if is_early { 4 << 20 } else { 64 << 20 };
+    for (mebibytes, is_for_nobody) in [(5, false), (65, true)] {
+        let user = User {
+            email: "9.large".into(),
+            proxies: Some(Proxy {
+                vless: Some(Vless {
+                    id: "x".repeat(mebibytes << 20),
+                    flow: String::new(),
+                }),
+                ..Proxy::default()
             }),
-            ..Proxy::default()
-        }),
-        inbounds: vec!["VLESS TCP".into()],
-    };
-    let outcome = stage.panel.over(Wire::Grpc).call(SYNC_USER, &large).await?;
-    match is_early {
-        true => {
-            let words = "grpc: received message larger than max (5242915 vs. 4194304)";
-            ensure!(
-                outcome.told() == (RESOURCE_EXHAUSTED, words),
-                "{}: {}",
-                outcome.code,
-                outcome.text
-            );
-        }
-        false => ensure!(outcome.is_ok(), "{}: {}", outcome.code, outcome.text),
-    }
-    Ok(())
-}
-
-/// Which calls keep the core alive: all that show a key, or those that go well.
-pub(super) async fn keep_alive(scene: Scene, generation: &str) -> Result<()> {
-    const KEEP_ALIVE: Duration = secs(3);
-    let stage = stage(&scene, generation).await?;
-    let start = Backend {
-        keep_alive: KEEP_ALIVE.as_secs(),
-        ..stage.backend()
-    };
-    stage.panel.ok::<BaseInfoResponse>(START, &start).await?;
-    let core = stage.node.core()?;
-    let begin = Instant::now();
-    let stranger = Caller {
-        headers: Vec::new(),
-        ..stage.panel.clone()
-    };
-    // Calls that fail, for twice the time and more.
-    while begin.elapsed() < 2 * KEEP_ALIVE + secs(1) && runs(core) {
-        tokio::time::sleep(millis(300)).await;
-        ensure!(
-            stranger.call(INFO, &Empty {}).await?.code == 401,
-            "a stranger is let in"
-        );
-        ensure!(
-            stage.panel.call(NO_SUCH_CALL, &Empty {}).await?.code == 404,
-            "there is such a call"
-        );
-    }
-    match generation {
-        "g1" => {
-            ensure!(runs(core), "the core was stopped although a panel called");
-            gone(core, 2 * KEEP_ALIVE + SOON).await.map(drop)
-        }
-        _ => {
-            ensure!(!runs(core), "calls that failed kept the core alive");
-            ensure!(
-                begin.elapsed() >= KEEP_ALIVE - millis(100),
-                "stopped after {:?}",
-                begin.elapsed()
-            );
-            let outcome = stage.panel.call(STATS, &StatRequest::default()).await?;
-            ensure!(
-                outcome.told() == (500, "backend not initialized"),
-                "the backend is still there: {outcome:?}"
-            );
-            Ok(())
-        }
-    }
-}
-
-/// A stream of logs is a call that goes well when it ends; for as long as it lasts it is none.
-pub(super) async fn log_streams(scene: Scene) -> Result<()> {
-    const KEEP_ALIVE: Duration = secs(4);
-    for wire in WIRES {
-        let stage = stage(&scene, "g3").await?;
-        let start = Backend {
-            keep_alive: KEEP_ALIVE.as_secs(),
-            ..stage.backend()
+            inbounds: vec!["VLESS TCP".into()],
         };
-        let panel = stage.panel.over(wire);
-        panel.ok::<BaseInfoResponse>(START, &start).await?;
-        // The clock runs since a moment before.
-        let begin = Instant::now();
-        let core = stage.node.core()?;
-        let (logs, driver) = panel.send(LOGS, &Empty {}).await?;
-        ensure!(logs.status() == 200, "{logs:?}");
-        tokio::time::sleep(KEEP_ALIVE / 2).await;
-        drop((logs, driver));
-        let ended = Instant::now();
-        if begin.elapsed() < KEEP_ALIVE - millis(500) {
-            tokio::time::sleep_until((begin + KEEP_ALIVE + millis(500)).into()).await;
-            ensure!(
-                runs(core) || ended.elapsed() >= KEEP_ALIVE,
-                "over {wire:?}: the end of the stream did not count"
-            );
+        let users = Users {
+            users: vec![user.clone()],
+        };
+        for wire in WIRES {
+            let panel = panel.over(wire);
+            for (call, length, outcome) in [
+                (SYNC_USER, user.encoded_len(), panel.call(SYNC_USER, &user).await?),
+                (SYNC_USERS, users.encoded_len(), panel.call(SYNC_USERS, &users).await?),
+            ] {
+                let words = format!("grpc: received message larger than max ({length} vs. {limit})");
+                let expected = match wire {
+                    Wire::Grpc if length > limit => (RESOURCE_EXHAUSTED, &*words),
+                    Wire::Grpc => (0, ""),
+                    _ if is_for_nobody => (400, "Failed to read request body"),
+                    _ => (200, ""),
+                };
+                ensure!(
+                    outcome.told() == expected,
+                    "{call:?} over {wire:?} with {length}: {} {:?}",
+                    outcome.code,
+                    outcome.text
+                );
+            }
         }
-        gone(core, 2 * KEEP_ALIVE + SOON).await?;
-
-        // One that goes on keeps nothing alive.
-        panel.ok::<BaseInfoResponse>(START, &start).await?;
-        let core = stage.node.core()?;
-        let (logs, _driver) = panel.send(LOGS, &Empty {}).await?;
-        ensure!(logs.status() == 200, "{logs:?}");
-        gone(core, 2 * KEEP_ALIVE)
-            .await
-            .with_context(|| format!("over {wire:?}: with a stream that goes on"))?;
     }
     Ok(())
 }

@@ -20,13 +20,15 @@ const OFFERS: [(&[&str], Option<&str>, Option<&str>); 5] = [
 
 pub(super) async fn offers(scene: Scene) -> Result<()> {
     let keyed = Stage::keyed(&scene, &[]).await?;
+    let early = Stage::keyed(&scene, &[("KARIZ_PANEL_GENERATION", "g1")]).await?;
     let certified = Stage::certified(&scene, &[]).await?;
     let session = certified.start().await?.session_id;
     let bearing = certified.panel.with("authorization", format!("Bearer {session}"));
     for (offer, of_key, of_certificate) in OFFERS {
         let anonymous = Login::anonymous(rustls::ALL_VERSIONS)?;
         for (caller, login, taken) in [
-            (&keyed.panel, anonymous, of_key),
+            (&keyed.panel, anonymous.clone(), of_key),
+            (&early.panel, anonymous, of_key),
             (&bearing, Login::panel()?, of_certificate),
         ] {
             let login = login.offering(offer);

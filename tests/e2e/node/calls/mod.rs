@@ -3,11 +3,16 @@
 //! logs and files.
 
 mod auth;
+mod chunks;
 mod cores;
 mod counters;
+mod downtime;
 mod files;
 mod generations;
 mod handshakes;
+mod keep_alive;
+mod slow_readers;
+mod statistics;
 mod takeover;
 
 use crate::harness::bridge::KEY;
@@ -36,13 +41,43 @@ pub fn trials() -> Vec<Trial> {
         .once("faults_as_of_g3", |scene| generations::faults(scene, "g3"))
         .once("names_and_sizes_as_of_g1", |scene| generations::running(scene, "g1"))
         .once("names_and_sizes_as_of_g3", |scene| generations::running(scene, "g3"))
-        .once("keep_alive_as_of_g1", |scene| generations::keep_alive(scene, "g1"))
-        .once("keep_alive_as_of_g3", |scene| generations::keep_alive(scene, "g3"))
+        .once("both_sets_of_statistics_as_of_g1", |scene| {
+            statistics::methods(scene, "g1")
+        })
+        .once("both_sets_of_statistics_as_of_g3", |scene| {
+            statistics::methods(scene, "g3")
+        })
+        .once("the_machine_is_looked_at", statistics::machine)
+        .once("keep_alive_as_of_g1_over_grpc", |scene| {
+            keep_alive::clock(scene, "g1", Wire::Grpc)
+        })
+        .once("keep_alive_as_of_g1_over_rest", |scene| {
+            keep_alive::clock(scene, "g1", Wire::Rest)
+        })
+        .once("keep_alive_as_of_g1_over_rest_and_http2", |scene| {
+            keep_alive::clock(scene, "g1", Wire::RestOverHttp2)
+        })
+        .once("keep_alive_as_of_g3_over_grpc", |scene| {
+            keep_alive::clock(scene, "g3", Wire::Grpc)
+        })
+        .once("keep_alive_as_of_g3_over_rest", |scene| {
+            keep_alive::clock(scene, "g3", Wire::Rest)
+        })
+        .once("keep_alive_as_of_g3_over_rest_and_http2", |scene| {
+            keep_alive::clock(scene, "g3", Wire::RestOverHttp2)
+        })
+        .once("calls_keep_the_core_alive_over_grpc", |scene| {
+            keep_alive::put_off(scene, Wire::Grpc)
+        })
+        .once("calls_keep_the_core_alive_over_rest", |scene| {
+            keep_alive::put_off(scene, Wire::Rest)
+        })
         .once("every_handshake_and_every_wire", handshakes::offers)
         .once("one_protocol_alone", handshakes::narrowed)
         .once("strangers_keep_no_panel_out", handshakes::strangers)
         .once("a_refusal_is_read_behind_a_large_body", handshakes::refused_at_length)
-        .once("log_streams_count_when_they_end", generations::log_streams)
+        .once("log_streams_count_when_they_end", keep_alive::log_streams)
+        .once("slow_readers_of_logs_lose_lines", slow_readers::lose_lines)
         .once("counters_outlive_cores", counters::outlive_cores)
         .once("counters_outlive_lost_answers", counters::outlive_lost_answers)
         .once("counters_are_not_another_panels", counters::of_another_panel)
@@ -66,6 +101,14 @@ pub fn trials() -> Vec<Trial> {
         })
         .once("starts_that_were_given_up_hold_nobody_up", cores::given_up)
         .once("a_core_that_ends_late_is_quoted", cores::last_words)
+        .once("chunks_of_users_make_a_whole_or_are_refused", chunks::joined)
+        .once("without_its_core_a_backend_says_so_as_of_g1", |scene| {
+            downtime::told(scene, "g1")
+        })
+        .once("without_its_core_a_backend_says_so_as_of_g3", |scene| {
+            downtime::told(scene, "g3")
+        })
+        .once("pauses_before_restarts_grow", downtime::pauses)
         .once("users_may_change_while_a_core_comes_up", cores::meanwhile)
         .once(
             "a_core_that_takes_no_users_is_restarted_with_them",
@@ -89,7 +132,7 @@ impl Stage {
     }
 
     /// The same with a core that does something before it is the real one, or instead: `run` is what it does when it is to run.
-    async fn wrapped(scene: &Scene, run: &str) -> Result<Self> {
+    async fn wrapped(scene: &Scene, run: &str, variables: &[(&str, &str)]) -> Result<Self> {
         let core = scene.file("xray");
         let real = provision::xray()?;
         let script = format!(
@@ -97,7 +140,7 @@ impl Stage {
             real.display()
         );
         scene.script(&core, &script)?;
-        Self::with_core(scene, &core, &[]).await
+        Self::with_core(scene, &core, variables).await
     }
 
     async fn with_core(scene: &Scene, core: &Path, variables: &[(&str, &str)]) -> Result<Self> {
