@@ -92,6 +92,7 @@ class Panel:
         self.bridge = importlib.import_module(LIBRARIES[arguments.library])
         self.service = importlib.import_module(LIBRARIES[arguments.library] + ".common.service_pb2")
         self.has_sessions = arguments.library == "sessions"
+        self.has_hysteria = arguments.library == "pasarguard"
 
         def text(path):
             with open(path, encoding="utf-8") as file:
@@ -121,8 +122,7 @@ class Panel:
     def user(self, said):
         if not said["id"]:
             return self.bridge.create_user(said["email"], self.service.Proxy(), said["inbounds"])
-        # Only the later libraries know it.
-        more = {"hysteria_auth": said["hysteria"]} if "hysteria" in said else {}
+        more = {"hysteria_auth": said.get("hysteria", "")} if self.has_hysteria else {}
         proxy = self.bridge.create_proxy(
             vmess_id=said["id"],
             vless_id=said["id"],

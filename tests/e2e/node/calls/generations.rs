@@ -183,7 +183,7 @@ pub(super) async fn running(scene: Scene, generation: &str) -> Result<()> {
         }
         let _: SystemStatsResponse = panel.ok(SYSTEM_STATS, &Empty {}).await?;
     }
-    sizes(&stage.panel, is_early).await
+    Box::pin(sizes(&stage.panel, is_early)).await
 }
 
 /// Messages of more than 4 MiB and of more than 64: the first generations take the former over REST alone, and nobody takes

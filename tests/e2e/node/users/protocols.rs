@@ -51,8 +51,8 @@ async fn come_and_go(scene: Scene, protocol: Protocol, transport: &'static str) 
     };
     // Two cores: one has the same carrier for all users of Hysteria.
     let others = Doors::start(&scene, &[(&stays, server)]).await?;
-    let arrive = || Doors::start(&scene, &[(&comes, server)]);
-    let mut doors = arrive().await?;
+    let way = [(&comes, server)];
+    let mut doors = Doors::start(&scene, &way).await?;
 
     let mut other = Held::open(others.door(0), &scene, stage.echo()).await?;
     other.move_data(BEFORE).await?;
@@ -75,7 +75,7 @@ async fn come_and_go(scene: Scene, protocol: Protocol, transport: &'static str) 
         panel.sync(how, &without).await?;
         if protocol == Protocol::Hysteria {
             // The core lets his carrier live, and asks nobody on it again.
-            doors = arrive().await?;
+            doors = Doors::start(&scene, &way).await?;
         }
         let shut = doors.door(0).expect_shut(stage.echo()).await;
         shut.with_context(|| format!("removed by {how:?}"))?;
