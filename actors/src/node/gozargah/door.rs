@@ -233,6 +233,7 @@ impl Door {
             api: self.api.clone(),
             panel: from.client.ip(),
         };
+        let uri = request.uri().clone();
         let most = self.api.generation.message_bytes();
         let mut server = NodeServiceServer::new(calls)
             .max_decoding_message_size(most)
@@ -245,7 +246,9 @@ impl Door {
         } else {
             server.call(request.map(|body| charged(body, &self.bodies))).await
         };
-        match Status::from_header_map(response.headers()).and_then(|status| Fault::too_large(&status)) {
+        let in_words_of_go =
+            |status: Status| Fault::too_large(&status).or_else(|| Fault::no_such_call(&status, uri.path()));
+        match Status::from_header_map(response.headers()).and_then(in_words_of_go) {
             Some(status) => status.into_http(),
             None => response,
         }

@@ -1,6 +1,7 @@
 //! What a call fails with, in the words of both transports (`spec/node-panel.md`, 3.2 and 4.3).
 
 use super::generation::Generation;
+use super::rpc::node::node_service_server::SERVICE_NAME;
 use hyper::StatusCode;
 use tonic::{Code, Status};
 
@@ -224,6 +225,18 @@ impl Fault {
         let (found, limit) = lengths.strip_suffix(" bytes")?.split_once(" bytes, the limit is: ")?;
         let text = format!("grpc: received message larger than max ({found} vs. {limit})");
         Some(Status::resource_exhausted(text))
+    }
+
+    /// What Go says where there is no call at `path` over gRPC; `None` if that is not what `status` says.
+    pub(super) fn no_such_call(status: &Status, path: &str) -> Option<Status> {
+        if status.code() != Code::Unimplemented || !status.message().is_empty() {
+            return None;
+        }
+        let (service, method) = path.trim_start_matches('/').rsplit_once('/')?;
+        Some(Status::unimplemented(match service {
+            SERVICE_NAME => format!("unknown method {method} for service {service}"),
+            _ => format!("unknown service {service}"),
+        }))
     }
 
     /// A part of the node is gone.

@@ -71,8 +71,14 @@ pub(super) async fn keys(scene: Scene) -> Result<()> {
         check(&stranger.with("x-api-key", spelling), INFO, (200, ""), (OK, "")).await?;
     }
     // With the key there are other things to hear.
-    let nothing = ("404 page not found", "");
-    check(&stage.panel, NO_SUCH_CALL, (404, nothing.0), (UNIMPLEMENTED, nothing.1)).await?;
+    let unknown = "unknown method NoSuchCall for service service.NodeService";
+    check(
+        &stage.panel,
+        NO_SUCH_CALL,
+        (404, "404 page not found"),
+        (UNIMPLEMENTED, unknown),
+    )
+    .await?;
     let outcome = stage.panel.call(Call("", "DELETE", "/info"), &Empty {}).await?;
     ensure!(
         outcome.told() == (405, "") && outcome.headers["allow"] == "GET",
