@@ -93,12 +93,11 @@ impl Measured for Figure {
         Some(match self {
             Self::ListeningMs | Self::StatsMs => Verdict::at_most(what, value, 20.0),
             Self::IdleMib => Verdict::at_most(what, value, 12.0),
-            Self::LoadedMib => Verdict::at_most(what, value, 40.0),
+            Self::LoadedMib | Self::SyncedMib => Verdict::at_most(what, value, 40.0),
             Self::OwnStartMs | Self::SyncUsersMs => Verdict::at_most(what, value, 100.0),
             Self::CoreStays | Self::VisitorStays => Verdict::at_least(what, value, 1.0),
             Self::CallsPerS => Verdict::at_least(what, value, rate::enough(echo)),
-            Self::SyncedMib
-            | Self::PeakMib
+            Self::PeakMib
             | Self::StartMs
             | Self::SyncUserMs
             | Self::SyncChunksMs
