@@ -82,16 +82,15 @@ impl Users {
         self.by_name.values().filter_map(entry)
     }
 
-    /// Has `new` take the place of all of them, and returns those who are not the same.
-    pub(super) fn replace(&mut self, new: Self) -> Before {
-        let old = std::mem::replace(self, new).by_name;
-        let came = self.by_name.keys().filter(|key| !old.contains_key(*key));
-        let mut before: Before = came.map(|key| (key.clone(), None)).collect();
-        let others = old
-            .into_iter()
-            .filter(|(key, user)| self.by_name.get(key) != Some(user));
-        before.extend(others.map(|(key, user)| (key, Some(user))));
-        before
+    /// Those who are not the same in `new`, as they are here.
+    pub(super) fn before(&self, new: &Self) -> Before {
+        let came = new.by_name.keys().filter(|key| !self.by_name.contains_key(*key));
+        let others = self
+            .by_name
+            .iter()
+            .filter(|(key, user)| new.by_name.get(*key) != Some(user));
+        let others = others.map(|(key, user)| (key.clone(), Some(user.clone())));
+        came.map(|key| (key.clone(), None)).chain(others).collect()
     }
 }
 
@@ -191,7 +190,7 @@ mod tests {
         assert_eq!(has(&users), [true, false, true, true]);
         users.update([user("2.bob", "", "", &[])]);
         assert_eq!(has(&users), [false, false, false, true]);
-        users.replace(Users::default());
+        users.update([user("1.ann", "", "", &[])]);
         assert_eq!(users, Users::default());
     }
 

@@ -10,6 +10,7 @@ pub const ACCESS_LOG: &str = "access";
 pub(crate) fn log(client: SocketAddr, method: &Method, target: &str, version: Version, status: StatusCode) {
     let version = match version {
         Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
         _ => "1.1",
     };
     let (code, reason) = (status.as_u16(), status.canonical_reason().unwrap_or_default());

@@ -98,7 +98,8 @@ impl Backend {
         if let Some(running) = repeated {
             tracing::info!("{panel} starts what it has started and not heard of: that goes on");
             warn(wanted.users.all(), &wanted.config);
-            let before = Arc::make_mut(&mut running.wanted.users).replace(Arc::unwrap_or_clone(wanted.users));
+            let before = running.wanted.users.before(&wanted.users);
+            running.wanted.users = wanted.users;
             if !before.is_empty() {
                 self.generated.fall_behind();
             }

@@ -28,7 +28,10 @@ impl Backend {
         let before = match sync {
             SyncUsers::Replace(users) => {
                 warn(&users, &running.wanted.config);
-                Arc::make_mut(&mut running.wanted.users).replace(Users::new(users))
+                let new = Arc::new(Users::new(users));
+                let before = running.wanted.users.before(&new);
+                running.wanted.users = new;
+                before
             }
             SyncUsers::Update(users) => {
                 warn(&users, &running.wanted.config);
