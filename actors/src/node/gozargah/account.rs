@@ -22,8 +22,8 @@ pub(super) enum Account {
     Hysteria { auth: String },
 }
 
-/// Why a user has no account at an inbound although the panel gave credentials for it. The core takes no configuration in which
-/// anybody has one of these: all users would be out.
+/// Why a user has no account at an inbound although the panel gave credentials for it. With some of these in its configuration the
+/// core does not start, and all users are out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadCredential {
     #[error("the id is no UUID")]
@@ -166,6 +166,7 @@ fn method(cipher: CipherType) -> &'static str {
         CipherType::Aes256Gcm => "aes-256-gcm",
         CipherType::Chacha20Poly1305 => "chacha20-poly1305",
         CipherType::Xchacha20Poly1305 => "xchacha20-poly1305",
+        // No account has it.
         CipherType::None | CipherType::Unknown => "none",
     }
 }

@@ -6,7 +6,7 @@
 
 use super::account::Account;
 use super::inbound::Inbound;
-use super::users::{Before, Users, account, secrets};
+use super::users::{Before, Users, account, hash, secrets};
 use kariz_proto::panel::User;
 use std::collections::{HashMap, HashSet};
 
@@ -122,7 +122,7 @@ fn who_has_the_same<'a>(
     // Only few have a text in common with those who change: they are found without a look at every account, and mostly there are
     // none.
     let texts = before.values().flatten().flat_map(secrets);
-    let texts: HashSet<&str> = texts.filter(|secret| users.may_have(secret)).collect();
+    let texts: HashSet<u64> = texts.filter(|secret| users.may_have(secret)).map(hash).collect();
     if texts.is_empty() {
         return Vec::new();
     }
@@ -135,7 +135,7 @@ fn who_has_the_same<'a>(
     let mut again = Vec::new();
     for user in users
         .all()
-        .filter(|user| secrets(user).any(|secret| texts.contains(secret)))
+        .filter(|user| secrets(user).any(|secret| texts.contains(&hash(secret))))
     {
         for inbound in inbounds {
             let (tag, email) = (&*inbound.tag, &*user.email);
@@ -270,6 +270,13 @@ mod tests {
             told(&before, &users),
             ["trojan + 2.bob", "trojan - 1.ann", "vmess - 1.ann"]
         );
+        // Ids are the same however they are written.
+        let mut shared = Users::new([
+            user("1.ann", &id(1).to_uppercase(), "", &["vmess"]),
+            user("2.bob", &id(1), "", &["vmess"]),
+        ]);
+        let before = shared.update([user("1.ann", "", "", &[])]);
+        assert_eq!(told(&before, &shared), ["vmess + 2.bob", "vmess - 1.ann"]);
         // One who changes himself has his own change, and no other.
         let before = users.update([user("2.bob", &id(2), "x", &[]), user("5.sue", &id(5), "x", &["trojan"])]);
         assert_eq!(

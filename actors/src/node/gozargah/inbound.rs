@@ -69,7 +69,8 @@ impl Inbound {
     /// `None` if it has no tag: nobody could name it.
     pub(super) fn read(inbound: &Value) -> Option<Self> {
         let method = inbound["settings"]["method"].as_str().unwrap_or_default();
-        let kind = match inbound["protocol"].as_str().unwrap_or_default() {
+        let protocol = inbound["protocol"].as_str().unwrap_or_default().to_ascii_lowercase();
+        let kind = match &*protocol {
             "vmess" => Kind::Vmess,
             "vless" => Kind::Vless(Flow::read(inbound)),
             "trojan" => Kind::Trojan,
@@ -150,6 +151,7 @@ mod tests {
             kind(shadowsocks("2022-blake3-chacha20-poly1305")),
             Some(Kind::Shadowsocks2022WithoutUsers)
         );
+        assert_eq!(kind(json!({ "tag": "in", "protocol": "VMess" })), Some(Kind::Vmess));
         assert_eq!(kind(json!({ "tag": "in", "protocol": "socks" })), Some(Kind::Other));
         assert_eq!(kind(json!({ "tag": "in" })), Some(Kind::Other));
         assert_eq!(kind(json!({ "protocol": "vmess" })), None);

@@ -17,7 +17,7 @@ pub(super) enum Layout {
 /// What is asked of the core.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Query {
-    /// Part of the counters' names.
+    /// What the counters' names begin with.
     pub(super) pattern: String,
     pub(super) layout: Layout,
 }
@@ -47,19 +47,24 @@ impl Query {
         Ok(Self { pattern, layout })
     }
 
-    /// The counters as the panel gets them; those with names of another shape are left out.
+    /// The counters as the panel gets them; what is no traffic is left out.
     pub(super) fn stats(&self, counters: &[Counter]) -> Vec<Stat> {
         counters.iter().filter_map(|counter| self.stat(counter)).collect()
     }
 
     fn stat(&self, counter: &Counter) -> Option<Stat> {
-        let mut parts = counter.name.split(SEPARATOR);
-        let (_, name, traffic, direction) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let (_, named) = counter.name.split_once(SEPARATOR)?;
+        let mut parts = named.rsplitn(3, SEPARATOR);
+        // A name may be of any shape.
+        let (direction, traffic, name) = (parts.next()?, parts.next()?, parts.next()?);
+        if traffic != "traffic" {
+            return None;
+        }
         let (kind, link) = match self.layout {
             Layout::TypeIsTraffic => (traffic, direction),
             Layout::LinkIsTraffic => (direction, traffic),
         };
-        parts.next().is_none().then(|| Stat {
+        Some(Stat {
             name: name.to_owned(),
             r#type: kind.to_owned(),
             link: link.to_owned(),
@@ -123,17 +128,17 @@ mod tests {
             },
             Generation::G3,
         );
-        let [stat] = &newer.unwrap().stats(&counters())[..] else {
-            panic!()
-        };
+        let stats = newer.unwrap().stats(&counters());
+        let told = |stat: &Stat| (stat.name.clone(), stat.r#type.clone(), stat.link.clone(), stat.value);
+        let expected = |name: &str, value| (name.into(), "uplink".into(), "traffic".into(), value);
+        let told: Vec<_> = stats.iter().map(told).collect();
         assert_eq!(
-            (&*stat.name, &*stat.r#type, &*stat.link, stat.value),
-            ("8.bob", "uplink", "traffic", 5)
+            told,
+            [expected("8.bob", 5), expected("a>>>b", 6)],
+            "a name may be of any shape"
         );
         let older = Query::of_kind(StatType::Outbounds, &request, Generation::G3).unwrap();
-        let [stat] = &older.stats(&counters())[..] else {
-            panic!()
-        };
+        let stat = &older.stats(&counters())[0];
         assert_eq!((&*stat.r#type, &*stat.link), ("traffic", "uplink"));
         assert_eq!(
             Query::of_kind(StatType::Inbounds, &request, Generation::G3)

@@ -6,6 +6,7 @@ use kariz_proto::panel::User;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use uuid::Uuid;
 
 /// Users by name (`email`), of which the core knows no capital letters. A user without inbounds or without a name is none.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -35,7 +36,15 @@ impl Users {
             self.by_name.remove(&key(&user.email))
         } else {
             secrets(&user).for_each(|secret| *self.secrets.entry(hash(secret)).or_default() += 1);
-            self.by_name.insert(key(&user.email), user)
+            let email = user.email.clone();
+            self.by_name.insert(key(&email), user).inspect(|before| {
+                if before.email != email {
+                    tracing::warn!(
+                        "user {} is left out: the core does not tell him from {email}",
+                        before.email
+                    );
+                }
+            })
         };
         for secret in before.iter().flat_map(secrets) {
             if let Entry::Occupied(mut count) = self.secrets.entry(hash(secret)) {
@@ -94,13 +103,33 @@ impl Users {
     }
 }
 
-/// By what the core tells users apart. It starts with no two of them whose names differ in capital letters alone.
+/// By what the core tells users apart: it starts with no two of them whose names differ in capital letters alone (Go's
+/// `strings.ToLower`), and removes the first one whose letters fold to the same (`strings.EqualFold`).
 fn key(email: &str) -> String {
-    email.chars().flat_map(char::to_lowercase).collect()
+    email.chars().map(folded).collect()
 }
 
-fn hash(secret: &str) -> u64 {
-    BuildHasherDefault::<DefaultHasher>::default().hash_one(secret)
+/// The small letter of what a letter's capital is, as far as that is one letter.
+fn folded(letter: char) -> char {
+    let one = |mut letters: Box<dyn Iterator<Item = char>>| letters.next().filter(|_| letters.next().is_none());
+    match letter {
+        // Two capitals of `i` and its like; the first one is folded by Go alone.
+        '\u{130}' => 'i',
+        '\u{131}' => letter,
+        _ => {
+            let capital = one(Box::new(letter.to_uppercase())).unwrap_or(letter);
+            one(Box::new(capital.to_lowercase())).unwrap_or(letter)
+        }
+    }
+}
+
+/// Ids are the same however they are written.
+pub(super) fn hash(secret: &str) -> u64 {
+    let hasher = BuildHasherDefault::<DefaultHasher>::default();
+    match Uuid::parse_str(secret) {
+        Ok(id) => hasher.hash_one(id),
+        Err(_) => hasher.hash_one(secret),
+    }
 }
 
 /// A user's credentials as his panel wrote them.
@@ -213,6 +242,20 @@ mod tests {
         assert_eq!(users, Users::default());
         let before: Vec<_> = before.values().flatten().map(|user| &*user.email).collect();
         assert_eq!(before, ["1.bob"]);
+    }
+
+    #[test]
+    fn names_are_folded_as_the_core_folds_them() {
+        for same in [
+            ["1.\u{130}bo", "1.ibo"],
+            ["1.\u{17f}am", "1.SAM"],
+            ["\u{3c2}", "\u{3a3}"],
+            ["\u{b5}", "\u{3bc}"],
+        ] {
+            assert_eq!(key(same[0]), key(same[1]), "{same:?}");
+        }
+        assert_ne!(key("\u{131}"), key("i"));
+        assert_ne!(key("stra\u{df}e"), key("strasse"));
     }
 
     #[test]

@@ -11,22 +11,39 @@ use tokio::net::TcpStream;
 
 pub(super) fn trials() -> Vec<Trial> {
     suite()
-        .once("cannot_end_the_core_with_a_name", names_that_are_too_long)
+        .once("cannot_end_the_core_with_a_name", |scene| {
+            names_that_are_too_long(scene, Guard::Rule)
+        })
+        .once("cannot_end_the_core_with_a_name_that_its_dns_sees_first", |scene| {
+            names_that_are_too_long(scene, Guard::Dns)
+        })
         .done()
 }
 
-async fn names_that_are_too_long(scene: Scene) -> Result<()> {
+/// What keeps the core from looking the names up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guard {
+    /// They lead nowhere.
+    Rule,
+    /// There is no outbound that leads nowhere, and what is routed is not what is looked up.
+    Dns,
+}
+
+async fn names_that_are_too_long(scene: Scene, guard: Guard) -> Result<()> {
     const VLESS: Protocol = Protocol::Vless;
     let member = Member::new(1, &[VLESS]);
     let stage = Stage::new(&scene, &[VLESS]).await?;
     let mut config = stage.config();
     // Names are looked up by the core itself, those in what users say, too.
     config["dns"] = json!({ "servers": ["127.0.0.1"] });
-    config["inbounds"][0]["sniffing"] = json!({ "enabled": true, "destOverride": ["http"] });
-    config["outbounds"] = json!([
-        { "tag": "DIRECT", "protocol": "freedom", "settings": { "domainStrategy": "UseIP" } },
-        { "tag": "BLOCK", "protocol": "blackhole" },
-    ]);
+    config["inbounds"][0]["sniffing"] =
+        json!({ "enabled": true, "destOverride": ["http"], "routeOnly": guard == Guard::Dns });
+    let direct = json!({ "tag": "DIRECT", "protocol": "freedom", "settings": { "domainStrategy": "UseIP" } });
+    let block = json!({ "tag": "BLOCK", "protocol": "blackhole" });
+    config["outbounds"] = match guard {
+        Guard::Rule => json!([direct, block]),
+        Guard::Dns => json!([direct]),
+    };
     let mut panel = stage.panel("grpc")?;
     let start = json!({ "do": "start", "config": config, "users": told(std::slice::from_ref(&member)) });
     panel.ok(start).await?;
@@ -42,8 +59,13 @@ async fn names_that_are_too_long(scene: Scene) -> Result<()> {
     let letters = "é".repeat(20);
     let short_letters_long_name = [&*letters; 7].join(".");
     let request = |host: &str| format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    let behind = match guard {
+        Guard::Rule => String::new(),
+        // It is routed by this one, and looked up by the other.
+        Guard::Dns => request("ok.example.com"),
+    };
     for (what, address, says) in [
-        ("a name to connect to", Address::Name(&long), String::new()),
+        ("a name to connect to", Address::Name(&long), behind),
         (
             "a Host of more bytes",
             Address::Nowhere,

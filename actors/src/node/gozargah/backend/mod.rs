@@ -244,6 +244,7 @@ impl Backend {
     /// When the configuration is to be written down again, as users have changed since.
     fn write_at(&self) -> Option<Instant> {
         self.running.as_ref()?;
+        self.ports?;
         self.generated.due()
     }
 

@@ -276,7 +276,7 @@ mod tests {
             made["routing"]["rules"].as_array().unwrap().clone()
         };
         let rules =
-            made(r#"[{"protocol": "freedom"}, {"protocol": "blackhole"}, {"tag": "B", "protocol": "blackhole"}]"#);
+            made(r#"[{"protocol": "freedom"}, {"protocol": "blackhole"}, {"tag": "B", "protocol": "Blackhole"}]"#);
         assert_eq!(
             (&rules[0]["outboundTag"], &rules[2]["outboundTag"]),
             (&json!(API), &json!("direct"))
@@ -291,6 +291,17 @@ mod tests {
             rules[1]["outboundTag"], "x",
             "what the panel has stays where there is nothing to lead to"
         );
+    }
+
+    #[test]
+    fn the_cores_dns_knows_of_long_names_that_there_are_none() {
+        let hosts = |dns: &str| made_of(&format!(r#"{{"dns": {dns}}}"#), &[])["dns"]["hosts"].clone();
+        let made = hosts(r#"{"servers": ["1.1.1.1"], "hosts": {"a.example": "192.0.2.1"}}"#);
+        assert_eq!(made["a.example"], "192.0.2.1");
+        assert_eq!(made["regexp:(?s)^.{254}"], "#3");
+        assert_eq!(hosts("{}").as_object().map(Map::len), Some(3));
+        assert_eq!(made_of("{}", &[])["dns"], Value::Null, "the machine's DNS is asked");
+        assert_eq!(made_of(r#"{"dns": 1}"#, &[])["dns"], 1);
     }
 
     #[test]

@@ -32,15 +32,30 @@ pub(super) fn add_api(rest: &mut Map<String, Value>) -> Result<(), BadConfig> {
 /// Tag of the rule of [`guard_names`].
 const NAME_GUARD: &str = "PG_NODE_MALFORMED_DOMAIN_GUARD";
 
+/// Names that are too long: all together, in one label, and in letters that have more than a byte.
+const LONG_NAMES: [&str; 3] = [
+    "regexp:(?s)^.{254}",
+    "regexp:[^.]{64}",
+    r"regexp:(?s).{32}[^\x00-\x7f]|[^\x00-\x7f].{32}",
+];
+
+/// What a host is that there is not (RFC 1035, 4.1.1: name error).
+const NO_SUCH_NAME: &str = "#3";
+
 /// A name that is too long ends the core of the user who asks for it, and of all others: up to 26.3.27 it panics when it makes a
-/// question of more than 255 bytes for its DNS (RFC 1035, 2.3.4). If the panel has an outbound that leads nowhere, a rule behind the
-/// API's sends those there. What a name has bytes of, its letters do not tell: where some are no ASCII, fewer are enough.
+/// question of more than 255 bytes for its DNS (RFC 1035, 2.3.4). So its DNS, where the panel has it use one, knows of such names
+/// that there are none; and if the panel has an outbound that leads nowhere, a rule behind the API's sends them there before that.
 pub(super) fn guard_names(rest: &mut Map<String, Value>) {
+    if let Some(Value::Object(dns)) = rest.get_mut("dns")
+        && let Ok(hosts) = object(dns, "hosts")
+    {
+        hosts.extend(LONG_NAMES.map(|name| (name.to_owned(), NO_SUCH_NAME.into())));
+    }
     let outbounds = rest.get("outbounds").and_then(Value::as_array);
     let nowhere = outbounds
         .into_iter()
         .flatten()
-        .filter(|outbound| outbound["protocol"] == "blackhole")
+        .filter(|outbound| is_protocol(outbound, "blackhole"))
         .find_map(|outbound| outbound["tag"].as_str().filter(|tag| !tag.is_empty()));
     let Some(nowhere) = nowhere.map(ToOwned::to_owned) else {
         return;
@@ -50,13 +65,14 @@ pub(super) fn guard_names(rest: &mut Map<String, Value>) {
         return;
     };
     rules.retain(|rule| rule["ruleTag"] != NAME_GUARD);
-    let names = [
-        "regexp:(?s)^.{254}",
-        "regexp:[^.]{64}",
-        r"regexp:(?s).{32}[^\x00-\x7f]|[^\x00-\x7f].{32}",
-    ];
-    let rule = json!({ "type": "field", "ruleTag": NAME_GUARD, "domain": names, "outboundTag": nowhere });
+    let rule = json!({ "type": "field", "ruleTag": NAME_GUARD, "domain": LONG_NAMES, "outboundTag": nowhere });
     rules.insert(1.min(rules.len()), rule);
+}
+
+/// Whether an outbound is of this protocol, which the core takes in any case.
+fn is_protocol(outbound: &Value, protocol: &str) -> bool {
+    let is = outbound["protocol"].as_str();
+    is.is_some_and(|is| is.eq_ignore_ascii_case(protocol))
 }
 
 /// What is counted: every user, and every outbound.
@@ -83,7 +99,7 @@ pub(super) fn watch_outbounds(rest: &mut Map<String, Value>) {
         .filter(|outbound| {
             ["blackhole", "dns", "loopback"]
                 .iter()
-                .any(|idle| outbound["protocol"] == *idle)
+                .any(|idle| is_protocol(outbound, idle))
         })
         .filter_map(|outbound| outbound["tag"].as_str().map(ToOwned::to_owned))
         .collect();
