@@ -106,21 +106,27 @@ impl Users {
 /// By what the core tells users apart: it starts with no two of them whose names differ in capital letters alone (Go's
 /// `strings.ToLower`), and removes the first one whose letters fold to the same (`strings.EqualFold`).
 fn key(email: &str) -> String {
-    email.chars().map(folded).collect()
+    match email.is_ascii() {
+        true => email.to_ascii_lowercase(),
+        false => email.chars().map(folded).collect(),
+    }
 }
 
 /// The small letter of what a letter's capital is, as far as that is one letter.
 fn folded(letter: char) -> char {
-    let one = |mut letters: Box<dyn Iterator<Item = char>>| letters.next().filter(|_| letters.next().is_none());
     match letter {
         // Two capitals of `i` and its like; the first one is folded by Go alone.
         '\u{130}' => 'i',
         '\u{131}' => letter,
         _ => {
-            let capital = one(Box::new(letter.to_uppercase())).unwrap_or(letter);
-            one(Box::new(capital.to_lowercase())).unwrap_or(letter)
+            let capital = only(letter.to_uppercase()).unwrap_or(letter);
+            only(capital.to_lowercase()).unwrap_or(letter)
         }
     }
+}
+
+fn only(mut letters: impl Iterator<Item = char>) -> Option<char> {
+    letters.next().filter(|_| letters.next().is_none())
 }
 
 /// Ids are the same however they are written.
