@@ -31,7 +31,8 @@ impl Shortage {
 
     /// Whether that was a moment ago: what is not needed at once had better not be asked for.
     pub(crate) fn is_there(&self) -> bool {
-        self.is_there_at(Instant::now())
+        // Asked for every visitor, and mostly there never was one: no look at the clock then.
+        self.over_after.load(Ordering::Relaxed) > 0 && self.is_there_at(Instant::now())
     }
 
     /// Whether there was one since then.

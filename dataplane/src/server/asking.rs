@@ -81,9 +81,12 @@ impl Serving {
 
     /// Whether a carrier that has just come is one too many while descriptors are short.
     pub(super) fn is_surplus(&self, worker: &Worker) -> bool {
-        let bound = self.bound.borrow();
-        let floor = bound.as_ref().map_or(0, |bound| self.floor(worker, bound));
-        worker.shared.shortage.is_there() && self.idle.borrow().len() >= floor + self.waiting.len()
+        let enough = || {
+            let bound = self.bound.borrow();
+            let floor = bound.as_ref().map_or(0, |bound| self.floor(worker, bound));
+            floor + self.waiting.len()
+        };
+        worker.shared.shortage.is_there() && self.idle.borrow().len() >= enough()
     }
 
     fn ask(&self, worker: &Worker) {

@@ -1,7 +1,7 @@
 //! A panel that drives its node through the libraries of Gozargah and PasarGuard (`tests/python/bridge.py`).
 
 use super::https::fixture;
-use super::node::Setup;
+use super::node::{Node, Setup};
 use super::scene::Scene;
 use super::trial::Missing;
 use super::wait::within;
@@ -56,7 +56,7 @@ impl Library {
     }
 
     /// Has `setup` take what it shows, with a certificate for the node's address, which is returned: these panels check the name.
-    pub fn set_up(self, setup: &mut Setup) -> Result<PathBuf> {
+    fn set_up(self, setup: &mut Setup) -> Result<PathBuf> {
         match self {
             Self::GozargahSessions => for_its_address(setup.unset("SERVICE_PROTOCOL")),
             _ => keyed(setup),
@@ -131,6 +131,15 @@ fn for_its_address(setup: &mut Setup) -> Result<PathBuf> {
 }
 
 impl Bridge {
+    /// Starts a node with the real core, and its panel.
+    pub async fn with_node(scene: &Scene, dialect: Dialect) -> Result<(Node, Self)> {
+        let mut setup = Setup::new(scene, &provision::xray()?)?;
+        let certificate = dialect.library.set_up(&mut setup)?;
+        let node = setup.start().await?;
+        let panel = Self::start(scene, dialect, node.address, &certificate)?;
+        Ok((node, panel))
+    }
+
     /// Starts a panel for the node at `address`, which shows `certificate`.
     pub fn start(scene: &Scene, dialect: Dialect, address: SocketAddr, certificate: &Path) -> Result<Self> {
         let log = scene.file("bridge.log");

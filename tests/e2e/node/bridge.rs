@@ -1,9 +1,9 @@
 //! The libraries of Gozargah and PasarGuard panels against the node with a real core, over gRPC and over REST.
 
 use crate::harness::bridge::{Bridge, Dialect, Library};
-use crate::harness::node::{Node, Setup, gone, runs, signal};
+use crate::harness::node::{Node, gone, runs, signal};
 use crate::harness::xray::{Inbounds, Users};
-use crate::harness::{provision, *};
+use crate::harness::*;
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -48,10 +48,7 @@ struct Stage {
 
 impl Stage {
     async fn new(scene: &Scene, dialect: Dialect) -> Result<Self> {
-        let mut setup = Setup::new(scene, &provision::xray()?)?;
-        let certificate = dialect.library.set_up(&mut setup)?;
-        let node = setup.start().await?;
-        let panel = Bridge::start(scene, dialect, node.address, &certificate)?;
+        let (node, panel) = Bridge::with_node(scene, dialect).await?;
         let inbounds = Inbounds::new(scene);
         Ok(Self { node, panel, inbounds })
     }

@@ -8,9 +8,9 @@ mod excluded;
 
 use crate::harness::bridge::{Bridge, Dialect, Library};
 use crate::harness::doors::{Door, Doors, Held};
-use crate::harness::node::{Node, Setup, gone};
+use crate::harness::node::{Node, gone};
 use crate::harness::protocol::{Member, Protocol, Server};
-use crate::harness::{provision, *};
+use crate::harness::*;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -58,10 +58,7 @@ struct Stage {
 
 impl Stage {
     async fn new(scene: &Scene, dialect: Dialect) -> Result<Self> {
-        let mut setup = Setup::new(scene, &provision::xray()?)?;
-        let certificate = dialect.library.set_up(&mut setup)?;
-        let node = setup.start().await?;
-        let panel = Bridge::start(scene, dialect, node.address, &certificate)?;
+        let (node, panel) = Bridge::with_node(scene, dialect).await?;
         Ok(Self {
             scene: scene.clone(),
             node,
