@@ -28,7 +28,7 @@ pub enum Wire {
 }
 
 /// A call, with its name over gRPC and its method and path over REST.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call(pub &'static str, pub &'static str, pub &'static str);
 
 /// Calls that tests make.

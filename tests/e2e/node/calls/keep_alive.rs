@@ -26,7 +26,19 @@ async fn fail(caller: &Caller, call: Call) -> Result<Outcome> {
     };
     let outcome = caller.call(call, &unknown).await?;
     ensure!(!outcome.is_ok(), "{call:?} over {:?} goes well", caller.wire);
+    if call == NO_SUCH_CALL {
+        let code = if caller.wire == Wire::Grpc { 12 } else { 404 };
+        ensure!(outcome.code == code, "there is such a call: {outcome:?}");
+    }
     Ok(outcome)
+}
+
+/// Makes a call that shows no key.
+async fn knock(stranger: &Caller) -> Result<()> {
+    let outcome = fail(stranger, INFO).await?;
+    let code = if stranger.wire == Wire::Grpc { 16 } else { 401 };
+    ensure!(outcome.code == code, "a stranger is let in: {outcome:?}");
+    Ok(())
 }
 
 /// Which calls keep the core alive: all that show a key, or those that go well.
@@ -58,7 +70,7 @@ pub(super) async fn clock(scene: Scene, generation: &str, wire: Wire) -> Result<
         while runs(core) {
             ensure!(begin.elapsed() < 2 * KEEP_ALIVE + SOON, "strangers kept the core alive");
             tokio::time::sleep(PAUSE).await;
-            fail(&stranger, INFO).await?;
+            knock(&stranger).await?;
         }
         return Ok(());
     }
@@ -67,7 +79,7 @@ pub(super) async fn clock(scene: Scene, generation: &str, wire: Wire) -> Result<
         for call in [ONLINE, NO_SUCH_CALL] {
             fail(&panel, call).await?;
         }
-        fail(&stranger, INFO).await?;
+        knock(&stranger).await?;
     }
     ensure!(!runs(core), "calls that failed kept the core alive");
     ensure!(
